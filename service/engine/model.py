@@ -1,0 +1,114 @@
+"""What the engine needs from any model, and nothing more. `llama/` implements it; so does the tests' fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Tokens of one sequence that follow each other, for one step.
+
+    `tokens[i]` is computed at position `start + i` of sequence `sequence`. With `wants_sample` the last of them yields logits.
+    """
+
+    sequence: int
+    start: int
+    tokens: Sequence[int]
+    wants_sample: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPrefix:
+    """Cells [0, length) of `source` belong to `target` as well. `target` is empty before."""
+
+    source: int
+    target: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """`sequence` keeps cells [0, length) only; 0 empties it."""
+
+    sequence: int
+    length: int
+
+
+CacheOp = CopyPrefix | Trim
+
+
+class DecodeResult(Enum):
+    """What `Model.decode` answers. After anything but OK no row of the call counts as computed."""
+
+    OK = "ok"
+    NO_CELLS = "no cells"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+class Sampler(Protocol):
+    """Chooses the tokens of one request: a native chain with its own random state."""
+
+    def sample(self, row: int) -> Sample:
+        """Chooses a token from the logits of the `row`-th Rows of the last decode, and remembers it."""
+
+    def close(self) -> None:
+        """Frees the chain. Further calls are errors."""
+
+
+class Model(Protocol):
+    """A loaded model with one unified pool of cells. All but the text methods are called by the engine's thread alone."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+    @property
+    def runtime(self) -> RuntimeInfo: ...
+    @property
+    def cells(self) -> int:
+        """Size of the pool in tokens."""
+
+    @property
+    def sequences(self) -> int:
+        """How many sequence ids there are: 0 … sequences - 1."""
+
+    @property
+    def batch(self) -> int:
+        """The most rows that one decode takes."""
+
+    @property
+    def keeps_partial(self) -> bool:
+        """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text. Safe in any thread. Takes 10 ms or so for each megabyte."""
+
+    def piece(self, token: int, *, special: bool = True) -> bytes:
+        """The bytes that a token stands for; with `special` control tokens too. Safe in any thread."""
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of several tokens, as llama-server joins them (no space is removed). Safe in any thread."""
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends a generation."""
+
+    def apply(self, operations: Sequence[CacheOp]) -> None:
+        """Carries out cache operations in order."""
+
+    def decode(self, groups: Sequence[Rows]) -> DecodeResult:
+        """Computes all rows in one call, each group packed. At most `batch` rows in all."""
+
+    def open_sampler(self, request: GenerationRequest) -> Sampler:
+        """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""
+
+    def close(self) -> None:
+        """Frees everything."""
+
+
+ModelLoader = Callable[[Callable[[float], None]], Model]
+"""Loads the model; called in the engine's thread with a function that takes the progress, 0 to 1. Raises ModelLoadError."""

@@ -1,0 +1,166 @@
+"""Every failure that the service knows by name.
+
+    ServiceError                     the base; never raised itself
+    |-- InvalidRequest               400  a field is wrong: names it, its limit and the value that came
+    |   |-- ContextExceeded          400  the prompt alone does not fit into the context
+    |   `-- NotServed                400  a field that clients know and this server does not serve
+    |-- InvalidApiKey                401
+    |-- NotFound                     404  no such path, no such model
+    |-- MethodNotAllowed             405
+    |-- BodyTooLarge                 413
+    |-- QueueFull                    429  come back after `retry_after` seconds
+    |-- RequestFailed                500  this request's own rows could not be computed; others go on
+    |-- InternalError                500  a bug of ours
+    `-- Unavailable                  503
+        |-- ModelLoading             503  not yet
+        |-- Draining                 503  not any more
+        `-- EngineDead               503  the loop has ended; only a restart helps
+    StartError                       ends the start, with one line and exit code 1
+    |-- SettingError                 a setting is wrong: its name, its value, what would be right
+    `-- ModelLoadError               the model cannot be served: its path and why
+
+No class knows HTTP: `status` is a hint that the web room takes over (as h11 does), `kind` is llama-server's error type and
+`label` names the class in metrics and logs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """What a client is told. `message` is for people, `param` is the field that caused it, `extra` joins the error object."""
+
+    status: ClassVar[int]
+    kind: ClassVar[str]
+    label: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        extra: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.extra = extra or {}
+
+
+class InvalidRequest(ServiceError):
+    """The request can never succeed as it is."""
+
+    status, kind, label = 400, "invalid_request_error", "invalid_request"
+
+
+class ContextExceeded(InvalidRequest):
+    """The prompt is longer than the context. The words are those that llama-server's and OpenAI's clients look for."""
+
+    status, kind, label = 400, "exceed_context_size_error", "context_exceeded"
+
+    def __init__(self, prompt_tokens: int, context: int, param: str | None = None) -> None:
+        super().__init__(
+            f"request ({prompt_tokens} tokens) exceeds the available context size ({context} tokens), try increasing it. "
+            f"This model's maximum context length is {context} tokens (context_length_exceeded).",
+            param=param,
+            extra={"n_prompt_tokens": prompt_tokens, "n_ctx": context},
+        )
+
+
+class NotServed(InvalidRequest):
+    """A field that clients of this field's servers send and that would change the answer, but is not served here."""
+
+    status, kind, label = 400, "invalid_request_error", "not_served"
+
+
+class InvalidApiKey(ServiceError):
+    """No key, or one that is not ours."""
+
+    status, kind, label = 401, "authentication_error", "invalid_api_key"
+
+
+class NotFound(ServiceError):
+    """Nothing stands at this path, or no model has this name."""
+
+    status, kind, label = 404, "not_found_error", "not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    """The path is there, the method is not."""
+
+    status, kind, label = 405, "invalid_request_error", "method_not_allowed"
+
+
+class BodyTooLarge(ServiceError):
+    """The body is over the limit of `--max-body-size`."""
+
+    status, kind, label = 413, "invalid_request_error", "body_too_large"
+
+
+class QueueFull(ServiceError):
+    """As many requests wait as may wait; `retry_after` says when to come back."""
+
+    status, kind, label = 429, "overloaded_error", "queue_full"
+
+
+class RequestFailed(ServiceError):
+    """The model could not compute this request's rows."""
+
+    status, kind, label = 500, "server_error", "request_failed"
+
+
+class InternalError(ServiceError):
+    """A bug of ours; the log has its traceback, the client has the request id."""
+
+    status, kind, label = 500, "server_error", "internal"
+
+
+class Unavailable(ServiceError):
+    """The service cannot take requests now."""
+
+    status, kind, label = 503, "unavailable_error", "unavailable"
+
+
+class ModelLoading(Unavailable):
+    """The model is still being read. `progress` runs from 0 to 1."""
+
+    status, kind, label = 503, "unavailable_error", "loading"
+
+    def __init__(self, progress: float) -> None:
+        super().__init__("Loading model", retry_after=5)
+        self.progress = progress
+
+
+class Draining(Unavailable):
+    """The service is going away and takes nothing new."""
+
+    status, kind, label = 503, "unavailable_error", "draining"
+
+
+class EngineDead(Unavailable):
+    """The engine's loop has ended with an error. Nothing will be served until a restart."""
+
+    status, kind, label = 503, "unavailable_error", "engine_dead"
+
+
+class StartError(Exception):
+    """Ends the start. The text is one line that says what to do."""
+
+
+class SettingError(StartError):
+    """A setting cannot be used. Names it as the user wrote it."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name}: {value!r} cannot be used; expected {expected}")
+        self.name = name
+
+
+class ModelLoadError(StartError):
+    """The model file cannot be served."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot load the model {path}: {reason}")
+        self.path = path
