@@ -103,6 +103,9 @@ class Model(Protocol):
     def decode(self, groups: Sequence[Rows]) -> DecodeResult:
         """Computes all rows in one call, each group packed. At most `batch` rows in all."""
 
+    def interrupt(self) -> None:
+        """Makes a decode that runs now answer ABORTED soon, where the backend can. Safe in any thread."""
+
     def open_sampler(self, request: GenerationRequest) -> Sampler:
         """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""
 

@@ -148,6 +148,9 @@ class FakeModel:
         self.logits = [self.history(group.sequence) if group.wants_sample else [] for group in groups]
         return DecodeResult.OK
 
+    def interrupt(self) -> None:
+        self.gate.set()
+
     def open_sampler(self, request: GenerationRequest) -> FakeSampler:
         self.samplers += 1
         return FakeSampler(self, request.probabilities)

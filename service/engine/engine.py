@@ -1,0 +1,322 @@
+"""The engine's face to asyncio: submit a request, read its text, know how it goes.
+
+One thread loads the model and runs the loop. Messages go in through a thread-safe queue, what a step brings comes back in
+one `call_soon_threadsafe`. Everything else here runs on the asyncio thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Protocol
+
+from service.engine.generation import Generation
+from service.engine.kv_cache import KvCache
+from service.engine.loop import Abort, Delivery, Loop, Message, Stop, Submit
+from service.engine.model import Model, ModelLoader
+from service.engine.requests import EngineLimits, GenerationRequest, RequestRecord, StepStats
+from service.engine.scheduler import Scheduler
+from service.errors import (
+    ContextExceeded,
+    Draining,
+    EngineDead,
+    InvalidRequest,
+    ModelLoadError,
+    ModelLoading,
+    QueueFull,
+    ServiceError,
+)
+
+log = logging.getLogger("engine")
+
+LONG_TEXT = 4096
+"""Characters from which a text is tokenized off the event loop."""
+RETRY_AFTER_SECONDS = (1.0, 60.0)
+"""Least and most that a refused client is told to wait."""
+
+
+class EngineState(Enum):
+    """Where the engine stands. Only READY takes requests."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    DEAD = "dead"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`parallel` requests run at once, `queue` more may wait. With `split_context` each may use 1/parallel of the pool, else all.
+
+    `busy_prefill` limits the prompt rows of a step while somebody decodes.
+    """
+
+    parallel: int
+    split_context: bool
+    busy_prefill: int
+    queue: int
+
+
+class Observer(Protocol):
+    """Hears of every step and of every request that left. Called on the asyncio thread."""
+
+    def step(self, stats: StepStats) -> None:
+        """A step's figures. No rows at all: requests left without one, only the gauges are news."""
+
+    def ended(self, record: RequestRecord) -> None:
+        """A request has left the engine."""
+
+
+class Engine:
+    """One model, one loop."""
+
+    def __init__(self, load: ModelLoader, options: EngineOptions, observer: Observer | None = None) -> None:
+        self._load = load
+        self._options = options
+        self._observer = observer
+        self._inbox: SimpleQueue[Message] = SimpleQueue()
+        self._open: dict[str, Generation] = {}
+        self._thread: Thread | None = None
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self._state = EngineState.LOADING
+        self._draining = False
+        self._model: Model | None = None
+        self._limits: EngineLimits | None = None
+        self._ended_at: deque[float] = deque(maxlen=32)
+        self.load_error: ModelLoadError | None = None
+        self.progress = 0.0
+        self.last_step: StepStats | None = None
+
+    # What is known
+
+    @property
+    def state(self) -> EngineState:
+        return EngineState.DRAINING if self._draining and self._state is EngineState.READY else self._state
+
+    @property
+    def beating(self) -> bool:
+        """Whether the engine's thread lives. A long step is not a stop."""
+        return self._state in {EngineState.LOADING, EngineState.READY}
+
+    @property
+    def running(self) -> int:
+        return min(len(self._open), self._options.parallel)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._open) - self.running
+
+    @property
+    def model(self) -> Model:
+        """The loaded model. Raises ModelLoading before and EngineDead after."""
+        if self._state is EngineState.LOADING:
+            raise ModelLoading(self.progress)
+        if self._state is not EngineState.READY or self._model is None:
+            raise EngineDead("the engine has stopped")
+        return self._model
+
+    @property
+    def limits(self) -> EngineLimits:
+        """What the engine takes. Raises as `model` does."""
+        if self._limits is None:
+            raise ModelLoading(self.progress)
+        return self._limits
+
+    # Life
+
+    def start(self) -> None:
+        """Starts the thread; returns at once. To be called on the asyncio loop that will use the engine."""
+        self._asyncio = asyncio.get_running_loop()
+        self._thread = Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Ends what runs, the thread and the model. May be called more than once."""
+        self._draining = True
+        self._inbox.put(Stop())
+        if self._model is not None and self.beating:
+            self._model.interrupt()
+        if self._thread is not None and self._state is not EngineState.LOADING:
+            await asyncio.to_thread(self._thread.join)
+        self._fail_all(EngineDead("the service has stopped"))
+        if self._state is EngineState.READY:
+            self._set_state(EngineState.STOPPED)
+
+    def drain(self) -> None:
+        """From now on `submit` raises Draining; what runs goes on."""
+        self._draining = True
+
+    async def wait_idle(self, seconds: float) -> bool:
+        """Waits until no request is open; False when `seconds` did not do."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._open:
+                    self._changed.clear()
+                    await self._changed.wait()
+        return not self._open
+
+    async def wait_loaded(self) -> None:
+        """Returns when the model is ready. Raises ModelLoadError, or EngineDead for anything else that went wrong."""
+        while self._state is EngineState.LOADING:
+            self._changed.clear()
+            await self._changed.wait()
+        if self.load_error is not None:
+            raise self.load_error
+        if self._state is not EngineState.READY:
+            raise EngineDead("the engine ended while loading")
+
+    # Work
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text; a long one is done in another thread."""
+        model = self.model
+        if len(text) < LONG_TEXT:
+            return model.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return await asyncio.to_thread(model.tokenize, text, add_special=add_special, parse_special=parse_special)
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of tokens; bytes that are not UTF-8 become U+FFFD."""
+        model = self.model
+        if len(tokens) < LONG_TEXT:
+            return model.detokenize(tokens).decode("utf-8", "replace")
+        return (await asyncio.to_thread(model.detokenize, tokens)).decode("utf-8", "replace")
+
+    def submit(self, request: GenerationRequest) -> Generation:
+        """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""
+        self._check(request)
+        generation = Generation(request, self._abort)
+        self._open[request.id] = generation
+        self._inbox.put(Submit(request))
+        return generation
+
+    def _check(self, request: GenerationRequest) -> None:
+        vocabulary = self.model.info.vocabulary
+        if self._draining:
+            raise Draining("the service is shutting down", retry_after=RETRY_AFTER_SECONDS[0])
+        if not request.prompt:
+            raise InvalidRequest("prompt: there must be at least one token", param="prompt")
+        if (wrong := max(request.prompt)) >= vocabulary or (wrong := min(request.prompt)) < 0:
+            raise InvalidRequest(
+                f"prompt: token {wrong} is not in the vocabulary (0 to {vocabulary - 1})", param="prompt"
+            )
+        if len(request.prompt) >= self.limits.context:
+            raise ContextExceeded(len(request.prompt), self.limits.context)
+        if request.id in self._open:
+            raise InvalidRequest(f"id: a request {request.id!r} is already running", param="id")
+        if len(self._open) >= self.limits.parallel + self.limits.queue:
+            raise QueueFull(
+                f"{self.waiting} requests are waiting, no more than {self.limits.queue} may; try again later",
+                retry_after=self._retry_after(),
+            )
+
+    def _retry_after(self) -> float:
+        """Seconds until the next place should be free, by the rate at which the last requests ended."""
+        least, most = RETRY_AFTER_SECONDS
+        if len(self._ended_at) < 2:
+            return least
+        rate = len(self._ended_at) / max(monotonic() - self._ended_at[0], 1e-3)
+        return float(math.ceil(min(max(1 / rate, least), most)))
+
+    def _abort(self, request_id: str) -> None:
+        if self._open.pop(request_id, None) is not None:
+            self._inbox.put(Abort(request_id))
+            self._changed.set()
+
+    # The engine's thread
+
+    def _run(self) -> None:
+        try:
+            model = self._load(self._report_progress)
+            limits = self._measure(model)
+            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial)
+            loop = Loop(model, Scheduler(limits, cache), self._inbox, self._deliver)
+            self._call(self._loaded, model, limits)
+        except ModelLoadError as error:
+            self._call(self._died, error)
+            return
+        except BaseException as error:
+            log.exception("the model could not be loaded")
+            self._call(self._died, ModelLoadError("", f"{type(error).__name__}: {error}"))
+            return
+        try:
+            loop.run()
+            model.close()
+        except BaseException as error:
+            log.exception("the engine's loop has died")
+            self._call(self._died, error)
+
+    def _measure(self, model: Model) -> EngineLimits:
+        options = self._options
+        context = model.cells // options.parallel if options.split_context else model.cells
+        return EngineLimits(
+            context=min(context, model.info.trained_context) or context,
+            parallel=min(options.parallel, model.sequences),
+            batch=model.batch,
+            busy_prefill=options.busy_prefill,
+            queue=options.queue,
+        )
+
+    def _report_progress(self, progress: float) -> None:
+        self.progress = max(self.progress, min(progress, 1.0))
+
+    def _deliver(self, delivery: Delivery) -> None:
+        self._call(self._receive, delivery)
+
+    def _call(self, function: object, *arguments: object) -> None:
+        """Crosses to the asyncio thread. Nobody is there any more once its loop is closed."""
+        with suppress(RuntimeError):
+            self._asyncio.call_soon_threadsafe(function, *arguments)  # type: ignore[union-attr, arg-type]
+
+    # Back on the asyncio thread
+
+    def _loaded(self, model: Model, limits: EngineLimits) -> None:
+        self._model, self._limits = model, limits
+        self.progress = 1.0
+        self._set_state(EngineState.READY)
+
+    def _died(self, error: BaseException) -> None:
+        if isinstance(error, ModelLoadError):
+            self.load_error = error
+        self._set_state(EngineState.DEAD)
+        self._fail_all(EngineDead("the engine has died; it needs a restart"))
+
+    def _set_state(self, state: EngineState) -> None:
+        self._state = state
+        self._changed.set()
+
+    def _fail_all(self, error: ServiceError) -> None:
+        while self._open:
+            _, generation = self._open.popitem()
+            generation.fail(error)
+        self._changed.set()
+
+    def _receive(self, delivery: Delivery) -> None:
+        self.last_step = delivery.stats
+        if self._observer is not None:
+            self._observer.step(delivery.stats)
+        for request_id, delta in delivery.deltas:
+            if (generation := self._open.get(request_id)) is not None:
+                generation.add(delta)
+        for request_id, error in delivery.failures:
+            if (generation := self._open.get(request_id)) is not None:
+                generation.fail(error)
+        for request_id, record in delivery.records:
+            self._close(request_id, record)
+
+    def _close(self, request_id: str, record: RequestRecord) -> None:
+        self._open.pop(request_id, None)
+        self._ended_at.append(monotonic())
+        if self._observer is not None:
+            self._observer.ended(record)
+        self._changed.set()

@@ -1,0 +1,281 @@
+"""Who holds which tokens in which sequence of the model: list arithmetic, no native call.
+
+Theory of operation
+-------------------
+The model has one pool of cells. A cell holds one token at one position and is seen by one or more sequences. A *holder* is a
+sequence id in use: the tokens it sees, from position 0 on, and for each the cell that it stands in.
+
+    holder      who                              its cells
+    active      a running request                grow with each step, never evicted
+    idle        a prefix that a request left     evicted from the end, least recently used first
+
+Rule 1: cells are shared by prefixes only (`claim` copies [0, n) of one holder to another). So in any holder the shared cells come
+        first and its own come last, and cutting a tail never opens a hole in another holder.
+Rule 2: what a step will need is *reserved* while it is planned and becomes cells when it is committed. A plan that was not
+        carried out leaves no trace but its evictions.
+Rule 3: every change that the model must follow is an operation in `take_operations`, in the order in which it must be applied, before
+        the rows of the same step.
+
+Free + cells in use = pool; `check_integrity` counts it out.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from service.engine.model import CacheOp, CopyPrefix, Trim
+
+
+@dataclass(slots=True)
+class Holder:
+    """One sequence id in use. `used_at` is a count of uses, not a time."""
+
+    slot: int
+    salt: str
+    tokens: array[int]
+    cells: list[int] = field(default_factory=list)
+    active: bool = True
+    used_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The longest known beginning of some tokens: `length` of them stand in `slot`."""
+
+    slot: int
+    length: int
+
+
+NO_MATCH = Match(-1, 0)
+
+
+class KvCache:
+    """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models)."""
+
+    def __init__(self, cells: int, sequences: int, *, partial: bool = True) -> None:
+        self.total = cells
+        self._partial = partial
+        self._holders: dict[int, Holder] = {}
+        self._free_slots = list(range(sequences - 1, -1, -1))
+        self._free_cells = list(range(cells - 1, -1, -1))
+        self._owners = [0] * cells
+        self._reserved = 0
+        self._uses = 0
+        self._operations: list[CacheOp] = []
+        self._idle_cells: int | None = 0
+        self.evicted = 0
+
+    # Questions: nothing changes.
+
+    @property
+    def free(self) -> int:
+        """Cells that nobody holds and no plan has reserved."""
+        return len(self._free_cells) - self._reserved
+
+    @property
+    def used(self) -> int:
+        return self.total - len(self._free_cells)
+
+    def idle_cells(self) -> int:
+        """Cells that only idle holders see: what eviction could free. Counted anew only after a holder came or went."""
+        if self._idle_cells is None:
+            active = {cell for holder in self._holders.values() if holder.active for cell in holder.cells}
+            self._idle_cells = self.used - len(active)
+        return self._idle_cells
+
+    def match(self, tokens: array[int], salt: str) -> Match:
+        """The holder that shares most of the beginning of `tokens`; the last token never counts, for its logits are wanted."""
+        best = NO_MATCH
+        wanted = tokens[:-1]
+        for holder in self._holders.values():
+            if holder.salt == salt and (length := self._usable(holder, wanted, best.length)) > best.length:
+                best = Match(holder.slot, length)
+        return best
+
+    def _usable(self, holder: Holder, wanted: array[int], beaten: int) -> int:
+        if not self._partial:
+            whole = not holder.active and holder.tokens == wanted[: len(holder.tokens)]
+            return len(holder.tokens) if whole else 0
+        if holder.tokens[: beaten + 1] != wanted[: beaten + 1]:
+            return 0
+        return common_prefix(holder.tokens, wanted)
+
+    def would_fit(self, match: Match, cells: int) -> bool:
+        """Whether `cells` could be had, by eviction too, without losing what `match` found."""
+        return cells <= self.free or cells <= self.free + self.idle_cells() - match.length
+
+    # Commands.
+
+    def claim(self, match: Match, salt: str) -> tuple[int, int] | None:
+        """A sequence for a request that begins with `match`: (slot, tokens reused), or None when all ids are active.
+
+        An idle holder that matches whole is taken over; of any other the prefix is shared.
+        """
+        self._uses += 1
+        self._idle_cells = None
+        source = self._holders.get(match.slot)
+        if source is not None and not source.active and (match.length == len(source.tokens) or self._last_idle(source)):
+            self._cut(source, match.length)
+            source.active, source.used_at = True, self._uses
+            return source.slot, match.length
+        slot = self._take_slot(source)
+        if slot is None:
+            return None
+        holder = Holder(slot, salt, array("i"), used_at=self._uses)
+        self._holders[slot] = holder
+        if source is not None:
+            self._share(source, holder, match.length)
+        return slot, match.length
+
+    def reserve(self, cells: int) -> bool:
+        """Sets cells aside for the step that is being planned; evicts idle tails if it must. False: not to be had."""
+        if self.free < cells and not self.make_room(cells):
+            return False
+        self._reserved += cells
+        return True
+
+    def cancel_reservations(self) -> None:
+        """The plan was not carried out."""
+        self._reserved = 0
+
+    def make_room(self, cells: int) -> bool:
+        """Evicts idle tails, least recently used first, until `cells` are free. Evicts what it can even if that is too little."""
+        while self.free < cells and (holder := self._oldest_idle()) is not None:
+            own = self._own_cells(holder, cells - self.free) if self._partial else 0
+            before = len(self._free_cells)
+            self._cut(holder, len(holder.tokens) - own)
+            if own == 0 or not holder.tokens:
+                self._forget(holder)
+            self.evicted += len(self._free_cells) - before
+        return self.free >= cells
+
+    def extend(self, slot: int, tokens: Sequence[int]) -> None:
+        """`tokens` have been computed at the end of `slot`; their cells were reserved."""
+        holder = self._holders[slot]
+        for token in tokens:
+            cell = self._free_cells.pop()
+            self._owners[cell] = 1
+            holder.tokens.append(token)
+            holder.cells.append(cell)
+        self._reserved -= len(tokens)
+
+    def release(self, slot: int, *, keep: bool = True) -> None:
+        """The request is done with `slot`. What it computed stays as an idle prefix unless it is in another one already."""
+        holder = self._holders[slot]
+        self._uses += 1
+        self._idle_cells = None
+        holder.active, holder.used_at = False, self._uses
+        if not keep or not holder.tokens or (self._partial and self._is_covered(holder)):
+            self._forget(holder)
+        elif self._partial:
+            for other in [idle for idle in self._idle() if idle is not holder and _begins(holder, idle)]:
+                self._forget(other)
+
+    def drop_idle(self) -> None:
+        """Forgets every idle prefix."""
+        for holder in list(self._idle()):
+            self._forget(holder)
+
+    def take_operations(self) -> tuple[CacheOp, ...]:
+        """What the model has to follow since the last call."""
+        operations, self._operations = tuple(self._operations), []
+        return operations
+
+    def check_integrity(self) -> None:
+        """Counts everything out. Raises AssertionError with what differs."""
+        seen = Counter(cell for holder in self._holders.values() for cell in holder.cells)
+        for cell, owners in enumerate(self._owners):
+            if seen[cell] != owners:
+                raise AssertionError(f"cell {cell} counts {owners} owners, {seen[cell]} hold it")
+        if len(seen) + len(self._free_cells) != self.total or set(self._free_cells) & set(seen):
+            raise AssertionError(f"{len(seen)} used + {len(self._free_cells)} free cells are not {self.total}")
+        if set(self._free_slots) & set(self._holders):
+            raise AssertionError("a sequence id is free and held")
+        if self._idle_cells is not None:
+            known, self._idle_cells = self._idle_cells, None
+            if known != self.idle_cells():
+                raise AssertionError(f"{known} idle cells counted, {self.idle_cells()} there")
+        for holder in self._holders.values():
+            shared = [self._owners[cell] > 1 for cell in holder.cells]
+            if shared != sorted(shared, reverse=True) or len(holder.cells) != len(holder.tokens):
+                raise AssertionError(f"holder {holder.slot} has own cells before shared ones")
+
+    # The parts.
+
+    def _idle(self) -> Iterator[Holder]:
+        return (holder for holder in self._holders.values() if not holder.active)
+
+    def _oldest_idle(self, spared: Holder | None = None) -> Holder | None:
+        return min((h for h in self._idle() if h is not spared), key=lambda h: h.used_at, default=None)
+
+    def _last_idle(self, holder: Holder) -> bool:
+        """No sequence id could be had without this one's: it is taken over although its tail is lost."""
+        return not self._free_slots and self._oldest_idle(spared=holder) is None and self._partial
+
+    def _take_slot(self, spared: Holder | None) -> int | None:
+        if not self._free_slots and (oldest := self._oldest_idle(spared)) is not None:
+            self._forget(oldest)
+        return self._free_slots.pop() if self._free_slots else None
+
+    def _own_cells(self, holder: Holder, at_most: int) -> int:
+        """How many of the last cells nobody else sees, up to `at_most`."""
+        own = 0
+        for cell in islice(reversed(holder.cells), at_most):
+            if self._owners[cell] > 1:
+                break
+            own += 1
+        return own
+
+    def _share(self, source: Holder, target: Holder, length: int) -> None:
+        target.tokens = source.tokens[:length]
+        target.cells = source.cells[:length]
+        for cell in target.cells:
+            self._owners[cell] += 1
+        source.used_at = self._uses
+        self._operations.append(CopyPrefix(source.slot, target.slot, length))
+
+    def _cut(self, holder: Holder, length: int) -> None:
+        if length == len(holder.tokens):
+            return
+        before = len(self._free_cells)
+        for cell in holder.cells[length:]:
+            self._owners[cell] -= 1
+            if self._owners[cell] == 0:
+                self._free_cells.append(cell)
+        if not holder.active and self._idle_cells is not None:
+            self._idle_cells -= len(self._free_cells) - before
+        del holder.cells[length:], holder.tokens[length:]
+        self._operations.append(Trim(holder.slot, length))
+
+    def _forget(self, holder: Holder) -> None:
+        self._cut(holder, 0)
+        del self._holders[holder.slot]
+        self._free_slots.append(holder.slot)
+
+    def _is_covered(self, holder: Holder) -> bool:
+        return any(other is not holder and _begins(other, holder) for other in self._holders.values())
+
+
+def _begins(longer: Holder, shorter: Holder) -> bool:
+    """Whether `longer` starts with all of `shorter`."""
+    return (
+        longer.salt == shorter.salt
+        and len(longer.tokens) >= len(shorter.tokens)
+        and longer.tokens[: len(shorter.tokens)] == shorter.tokens
+    )
+
+
+def common_prefix(left: array[int], right: array[int]) -> int:
+    """How many first tokens are the same. Slices compare in C, so halving is faster than walking."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

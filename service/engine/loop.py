@@ -1,0 +1,244 @@
+"""The engine's one thread: take messages, plan, run, commit, deliver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from service.engine.model import DecodeResult, Model, Rows, Sampler
+from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
+from service.engine.scheduler import Scheduler, StepPlan
+from service.errors import RequestFailed, ServiceError
+
+log = logging.getLogger("engine")
+
+IDLE_BEFORE_CHECK = 1.0
+"""Seconds without work after which the books are counted out once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A request comes in."""
+
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Nobody waits for this request any more."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The loop ends after the step that runs."""
+
+
+Message = Submit | Abort | Stop
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What one step (or a batch of messages) brought; crosses to the other thread in one call."""
+
+    stats: StepStats
+    deltas: list[tuple[str, Delta]] = field(default_factory=list)
+    failures: list[tuple[str, ServiceError]] = field(default_factory=list)
+    records: list[tuple[str, RequestRecord]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed."""
+
+    samples: dict[int, Sample] = field(default_factory=dict)
+    failures: dict[int, ServiceError] = field(default_factory=dict)
+    decode_seconds: float = 0.0
+    sample_seconds: float = 0.0
+
+
+class Loop:
+    """Runs steps until it is stopped. `deliver` is called in this thread and must not block."""
+
+    def __init__(
+        self,
+        model: Model,
+        scheduler: Scheduler,
+        inbox: SimpleQueue[Message],
+        deliver: Callable[[Delivery], None],
+    ) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._inbox = inbox
+        self._deliver = deliver
+        self._samplers: dict[str, Sampler] = {}
+        self._stopping = False
+        self._left: list[tuple[str, RequestRecord]] = []
+
+    def run(self) -> None:
+        """Turns until a Stop comes. What raises here is a bug or a broken model: the engine is dead then."""
+        while self._take_messages():
+            self.turn()
+        self.close()
+
+    def turn(self) -> None:
+        """One step, if there is anything to compute."""
+        began = monotonic()
+        plan = self._scheduler.plan(began)
+        if plan is not None:
+            self._step(plan, began)
+        elif self._left:
+            self._report()
+
+    def close(self) -> None:
+        """Frees every sampler."""
+        for sampler in self._samplers.values():
+            sampler.close()
+        self._samplers.clear()
+
+    # Messages
+
+    def _take_messages(self) -> bool:
+        """Blocks only when there is nothing to do. False: stop."""
+        message = self._next_message() if self._scheduler.has_work else self._wait_for_message()
+        while message is not None and not self._stopping:
+            self.handle(message)
+            message = self._next_message()
+        return not self._stopping
+
+    def _next_message(self) -> Message | None:
+        try:
+            return self._inbox.get_nowait()
+        except Empty:
+            return None
+
+    def _wait_for_message(self) -> Message:
+        try:
+            return self._inbox.get(timeout=IDLE_BEFORE_CHECK)
+        except Empty:
+            self._scheduler.check_integrity()
+            return self._inbox.get()
+
+    def handle(self, message: Message) -> None:
+        """Takes note of one message."""
+        match message:
+            case Submit(request):
+                self._scheduler.add(request, monotonic())
+            case Abort(request_id):
+                self._drop(request_id, Outcome.ABORTED)
+            case Stop():
+                self._stopping = True
+
+    def _drop(self, request_id: str, outcome: Outcome) -> None:
+        record = self._scheduler.remove(request_id, outcome, monotonic())
+        if record is not None:
+            self._forget(request_id)
+            self._left.append((request_id, record))
+
+    def _forget(self, request_id: str) -> None:
+        if (sampler := self._samplers.pop(request_id, None)) is not None:
+            sampler.close()
+
+    # One step
+
+    def _step(self, plan: StepPlan, began: float) -> None:
+        self._model.apply(plan.operations)
+        run = self._carry_out(plan)
+        if run is None:
+            return
+        failures = []
+        for index, error in run.failures.items():
+            request_id = plan.sequences[index].request.id
+            self._drop(request_id, Outcome.FAILED)
+            failures.append((request_id, error))
+        progress = self._scheduler.commit(plan, run.samples, monotonic())
+        for request_id, _ in progress.left:
+            self._forget(request_id)
+        records = self._take_left() + progress.left
+        stats = self._stats(plan, run, monotonic() - began)
+        self._deliver(Delivery(stats, progress.deltas, failures, records))
+
+    def _carry_out(self, plan: StepPlan) -> _Run | None:
+        """Decodes and samples. None: nothing was computed, and the next plan will be another one."""
+        run = _Run()
+        result = self._decode(plan.rows, run)
+        if result is DecodeResult.OK:
+            self._sample(plan, run, range(len(plan.rows)))
+            return run
+        if result is DecodeResult.ABORTED:
+            self._scheduler.cancel()
+            return None
+        if result is DecodeResult.NO_CELLS and self._scheduler.relieve():
+            log.warning(
+                "the model had no cells for a step of %d rows; cached prefixes or a request gave way", len(plan.rows)
+            )
+            return None
+        self._isolate(plan, run)
+        return run
+
+    def _decode(self, groups: tuple[Rows, ...], run: _Run) -> DecodeResult:
+        began = monotonic()
+        result = self._model.decode(groups)
+        run.decode_seconds += monotonic() - began
+        return result
+
+    def _isolate(self, plan: StepPlan, run: _Run) -> None:
+        """A step failed: each sequence's rows run alone, and only those that fail again fail their request."""
+        for index, rows in enumerate(plan.rows):
+            result = self._decode((rows,), run)
+            if result is DecodeResult.OK:
+                self._sample(plan, run, (index,))
+            else:
+                run.failures[index] = RequestFailed(f"the model could not compute this request ({result.value})")
+        log.error("a step failed; of %d requests %d failed alone too", len(plan.rows), len(run.failures))
+
+    def _sample(self, plan: StepPlan, run: _Run, computed: range | tuple[int, ...]) -> None:
+        """Samples for the rows `computed`, which were the groups 0, 1, 2 … of the last decode."""
+        began = monotonic()
+        for group, index in enumerate(computed):
+            if plan.rows[index].wants_sample:
+                try:
+                    run.samples[index] = self._sampler(plan.sequences[index].request).sample(group)
+                except ServiceError as error:
+                    run.failures[index] = error
+        run.sample_seconds += monotonic() - began
+
+    def _sampler(self, request: GenerationRequest) -> Sampler:
+        sampler = self._samplers.get(request.id)
+        if sampler is None:
+            sampler = self._samplers[request.id] = self._model.open_sampler(request)
+        return sampler
+
+    # Reports
+
+    def _report(self) -> None:
+        """Requests left without a step: a report with no rows."""
+        empty = StepPlan((), (), (), 0, 0, 0, 0, 0)
+        self._deliver(Delivery(self._stats(empty, _Run(), 0.0), records=self._take_left()))
+
+    def _take_left(self) -> list[tuple[str, RequestRecord]]:
+        left, self._left = self._left, []
+        return left
+
+    def _stats(self, plan: StepPlan, run: _Run, seconds: float) -> StepStats:
+        used, cached, total = self._scheduler.cells
+        return StepStats(
+            seconds=seconds,
+            decode_seconds=run.decode_seconds,
+            sample_seconds=run.sample_seconds,
+            decode_rows=plan.decode_rows,
+            prefill_rows=plan.prefill_rows,
+            sampled_tokens=len(run.samples),
+            reused_tokens=plan.reused_tokens,
+            preemptions=plan.preemptions,
+            evicted_cells=plan.evicted_cells,
+            running=self._scheduler.running,
+            waiting=self._scheduler.waiting,
+            used_cells=used,
+            cached_cells=cached,
+            total_cells=total,
+        )

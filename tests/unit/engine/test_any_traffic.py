@@ -1,0 +1,156 @@
+"""Whatever arrives, leaves or fails, and however small the pool: every text is the one that the model alone would give."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from service.engine.loop import Abort, Submit
+from service.engine.model import DecodeResult
+from tests.support.builders import Bench, make_bench, make_request
+from tests.support.fake_model import END, FakeModel, continuation
+
+BEGINNINGS = [b"", b"You are a helpful assistant. ", b"You are a helpful pirate. ", b"<s>"]
+
+
+class AnyTraffic(RuleBasedStateMachine):
+    """Requests with shared beginnings come and go over a small pool; decodes fail now and then."""
+
+    partial = True
+    bench: Bench
+    model: FakeModel
+
+    @initialize(
+        cells=st.integers(40, 160),
+        sequences=st.integers(3, 8),
+        parallel=st.integers(1, 3),
+        batch=st.integers(4, 40),
+        busy=st.integers(1, 16),
+    )
+    def start(self, cells: int, sequences: int, parallel: int, batch: int, busy: int) -> None:
+        self.model = FakeModel(cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13, keeps_partial=self.partial)
+        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy)
+        self.wanted: dict[str, list[int]] = {}
+        self.aborted: set[str] = set()
+        self.doomed: set[int] = set()
+
+    @rule(
+        beginning=st.sampled_from(BEGINNINGS),
+        rest=st.binary(min_size=1, max_size=12),
+        length=st.integers(0, 40),
+        salt=st.sampled_from(["", "", "other"]),
+        reuse=st.booleans(),
+    )
+    def arrive(self, beginning: bytes, rest: bytes, length: int, salt: str, reuse: bool) -> None:
+        self._submit(list(beginning + rest), length, salt, reuse)
+
+    @precondition(lambda self: self.wanted)
+    @rule(data=st.data(), rest=st.binary(min_size=1, max_size=6), length=st.integers(1, 20))
+    def next_turn(self, data: st.DataObject, rest: bytes, length: int) -> None:
+        """A conversation goes on from the text of an earlier answer."""
+        name = data.draw(st.sampled_from(sorted(self.wanted)))
+        text = self.bench.texts.get(name)
+        self._submit([*self.wanted[name], *(text.tokens if text else ()), *rest], length, "", True)
+
+    def _submit(self, prompt: list[int], length: int, salt: str, reuse: bool) -> None:
+        prompt = [token for token in prompt if token != END][: self.model.cells - 1]
+        name = f"r{len(self.wanted)}"
+        self.wanted[name] = prompt
+        self.bench.loop.handle(Submit(make_request(name, prompt, max_tokens=length, salt=salt, reuse_cache=reuse)))
+        self.lengths = {**getattr(self, "lengths", {}), name: length}
+
+    @precondition(lambda self: self.wanted)
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.wanted)))
+        if name not in self.bench.outcomes:
+            self.aborted.add(name)
+        self.bench.loop.handle(Abort(name))
+
+    @rule(turns=st.integers(1, 6))
+    def turn(self, turns: int) -> None:
+        for _ in range(turns):
+            self.bench.loop.turn()
+
+    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS]))
+    def stumble(self, result: DecodeResult) -> None:
+        """One decode fails, whatever is in it; alone its rows succeed again."""
+        answers = iter([result])
+        self.model.fails = lambda groups: next(answers, DecodeResult.OK)
+        self.bench.loop.turn()
+        self.model.fails = lambda groups: DecodeResult.OK
+
+    @precondition(lambda self: self.bench.scheduler.has_work)
+    @rule()
+    def poison(self) -> None:
+        """One request's rows can never be computed."""
+        doomed = {min(s.slot for s in self.bench.scheduler._running)} if self.bench.scheduler._running else set()
+        self.model.fails = lambda groups: (
+            DecodeResult.FAILED if any(g.sequence in doomed for g in groups) else DecodeResult.OK
+        )
+        self.bench.loop.turn()
+        self.model.fails = lambda groups: DecodeResult.OK
+
+    @invariant()
+    def books_agree_with_the_model(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        self.bench.scheduler.check_integrity()
+        cache = self.bench.cache
+        shadow = FakeModel(pool=deepcopy(self.model.pool), keeps_partial=self.partial)
+        shadow.apply(cache._operations)
+        assert len(shadow.pool) == cache.used
+        for slot, holder in cache._holders.items():
+            assert shadow.history(slot) == holder.tokens.tolist()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        self.bench.finish()
+        self.books_agree_with_the_model()
+        for name, prompt in self.wanted.items():
+            self._check_text(name, prompt)
+        assert self.model.samplers == 0
+
+    def _check_text(self, name: str, prompt: list[int]) -> None:
+        got = list(self.bench.texts[name].tokens) if name in self.bench.texts else []
+        length = min(self.lengths[name], self.model.cells - len(prompt))
+        alone = continuation(prompt, length, end_every=13)
+        outcome = self.bench.outcomes[name]
+        if outcome in {"aborted", "failed"}:
+            assert name in self.aborted or name in self.bench.failures
+            assert got == alone[: len(got)]
+        else:
+            assert got == alone
+            assert outcome == ("stop" if alone and alone[-1] == END else "length")
+
+
+class AnyTrafficOfWholeStates(AnyTraffic):
+    """The same with a model whose sequences cannot be trimmed."""
+
+    partial = False
+
+
+TestAnyTraffic = AnyTraffic.TestCase
+TestAnyTraffic.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestAnyTrafficOfWholeStates = AnyTrafficOfWholeStates.TestCase
+TestAnyTrafficOfWholeStates.settings = TestAnyTraffic.settings
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 4, 8])
+@pytest.mark.parametrize("requests", [1, 3, 9, 20])
+def test_every_text_of_a_grid_of_requests_and_slots_is_the_text_alone(requests: int, parallel: int) -> None:
+    bench = make_bench(FakeModel(cells=120, sequences=12, batch=24), parallel=parallel)
+    prompts = {f"r{i}": b"Once upon a time " + b"xyz"[: i % 3] + bytes([97 + i]) for i in range(requests)}
+    for name, prompt in prompts.items():
+        bench.loop.handle(Submit(make_request(name, prompt, max_tokens=20)))
+    bench.finish()
+    assert {name: list(delta.tokens) for name, delta in bench.texts.items()} == {
+        name: continuation(list(prompt), 20) for name, prompt in prompts.items()
+    }
