@@ -40,7 +40,9 @@ OPTIONS = {
     "LLAMA_BUILD_TESTS": "OFF",
 }
 # What the binding opens by name, and what those libraries need by soname. The rest of the wheel is copies of these.
-KEPT_LIBRARIES = re.compile(r"^(libllama\.so|libggml\.so|libggml\.so\.0|libggml-base\.so|libggml-base\.so\.0|libggml-cpu.*\.so)$")
+KEPT_LIBRARIES = re.compile(
+    r"^(libllama\.so|libggml\.so|libggml\.so\.0|libggml-base\.so|libggml-base\.so\.0|libggml-cpu.*\.so)$"
+)
 EDGE = re.compile(r"\[(\d+)/(\d+)\]")
 
 
@@ -108,8 +110,13 @@ def compile_wheel(work: Path) -> Path:
     }
     command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
     command += ["--no-binary", ":all:", "--require-hashes", "-r", str(REQUIREMENTS / "llama.txt"), "-w", str(work)]
-    print("llama.cpp: fetching the source (75 MB), then compiling every CPU variant: about eight minutes on two cores", flush=True)
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as build:
+    print(
+        "llama.cpp: fetching the source (75 MB), then compiling every CPU variant: about eight minutes on two cores",
+        flush=True,
+    )
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as build:
         assert build.stdout is not None
         output = show_progress(build.stdout)
     if build.returncode != 0:

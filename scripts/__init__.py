@@ -1,0 +1,1 @@
+"""Tools of the repository: each file is a program of its own."""
