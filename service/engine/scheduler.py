@@ -138,6 +138,8 @@ class Scheduler:
             self._admit(now)
         prefill_rows = self._plan_prefill(self._prefill_budget(decode_rows))
         if not self._chosen:
+            if self._running:
+                raise AssertionError(f"none of {self.running} running sequences can go on")
             return None
         return StepPlan(
             rows=tuple(_rows(sequence, count) for sequence, count in self._chosen.values()),
@@ -211,27 +213,16 @@ class Scheduler:
             share = min(most, left, sequence.pending - shares[sequence.request.id])
             shares[sequence.request.id] += share
             left -= share
-        planned = sum(self._grant(s, shares[s.request.id]) for s in prompts if shares[s.request.id])
-        return planned if self._chosen else self._grant_to_oldest(budget)
+        return sum(self._grant(s, shares[s.request.id]) for s in prompts if shares[s.request.id])
 
     def _grant(self, sequence: Sequence, rows: int) -> int:
         """Reserves as many of `rows` as there are cells for; younger ones are not preempted for a prompt."""
-        if sequence.slot is None:
-            return 0
         if not self._cache.reserve(rows):
             rows = self._cache.free
             self._cache.reserve(rows)
         if rows:
             self._choose(sequence, rows)
         return rows
-
-    def _grant_to_oldest(self, budget: int) -> int:
-        """Nobody could be given a row: the youngest make way for the oldest."""
-        while len(self._running) > 1:
-            self._preempt(self._running[-1])
-            if rows := self._grant(self._running[0], min(budget, self._running[0].pending)):
-                return rows
-        return 0
 
     def _admit(self, now: float) -> None:
         while self._waiting and len(self._running) < self._limits.parallel:

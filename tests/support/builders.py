@@ -13,7 +13,9 @@ from service.engine.scheduler import Scheduler
 from tests.support.fake_model import FakeModel
 
 
-def make_limits(*, context: int = 256, parallel: int = 4, batch: int = 64, busy_prefill: int = 16, queue: int = 256) -> EngineLimits:
+def make_limits(
+    *, context: int = 256, parallel: int = 4, batch: int = 64, busy_prefill: int = 16, queue: int = 256
+) -> EngineLimits:
     return EngineLimits(context=context, parallel=parallel, batch=batch, busy_prefill=busy_prefill, queue=queue)
 
 
@@ -63,9 +65,9 @@ class Bench:
     def finish(self, *, turns: int = 10_000) -> None:
         """Turns until nothing is left to do."""
         for _ in range(turns):
+            self.loop.turn()
             if not self.scheduler.has_work:
                 return
-            self.loop.turn()
         raise AssertionError(f"work is left after {turns} turns")
 
 

@@ -1,0 +1,191 @@
+"""How steps are filled: who goes first, who waits, who makes way."""
+
+from __future__ import annotations
+
+from service.engine.loop import Abort, Submit
+from service.engine.model import DecodeResult
+from tests.support.builders import Bench, make_bench, make_request
+from tests.support.fake_model import FakeModel, continuation
+
+
+def submit(bench: Bench, name: str, prompt: bytes, **options: object) -> None:
+    bench.loop.handle(Submit(make_request(name, prompt, **options)))  # type: ignore[arg-type]
+
+
+def test_a_prompt_alone_takes_the_whole_batch() -> None:
+    bench = make_bench(FakeModel(cells=256, batch=64), busy_prefill=8)
+    submit(bench, "a", b"x" * 100)
+    bench.loop.turn()
+    assert [step.stats.prefill_rows for step in bench.steps] == [64]
+
+
+def test_a_long_prompt_leaves_room_for_those_who_decode() -> None:
+    bench = make_bench(FakeModel(cells=256, batch=64), busy_prefill=8)
+    submit(bench, "stream", b"hi", max_tokens=20)
+    bench.loop.turn()
+    submit(bench, "long", b"x" * 100)
+    for _ in range(5):
+        bench.loop.turn()
+    assert [(s.stats.decode_rows, s.stats.prefill_rows) for s in bench.steps[1:]] == [(1, 8)] * 5
+
+
+def test_a_short_prompt_overtakes_a_long_one_that_still_goes_on() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64), busy_prefill=16)
+    submit(bench, "stream", b"hi", max_tokens=30)
+    bench.loop.turn()
+    submit(bench, "long", b"x" * 200)
+    submit(bench, "short", b"quick")
+    bench.loop.turn()
+    assert bench.texts["short"].generated_tokens == 1
+    assert bench.steps[-1].stats.prefill_rows == 16
+
+
+def test_no_more_than_parallel_run_at_once() -> None:
+    bench = make_bench(parallel=2)
+    for name in "abc":
+        submit(bench, name, name.encode())
+    bench.loop.turn()
+    assert (bench.scheduler.running, bench.scheduler.waiting) == (2, 1)
+
+
+def test_a_second_request_does_not_compute_what_stands_in_the_cache() -> None:
+    bench = make_bench()
+    submit(bench, "a", b"the same beginning, one")
+    bench.finish()
+    submit(bench, "b", b"the same beginning, two")
+    bench.finish()
+    assert bench.texts["b"].cached_tokens == 20
+    assert bench.model.rows == 23 + 7 + 3 + 7  # type: ignore[attr-defined]
+
+
+def test_a_request_that_wants_no_cache_computes_all() -> None:
+    bench = make_bench()
+    submit(bench, "a", b"the same beginning")
+    bench.finish()
+    submit(bench, "b", b"the same beginning", reuse_cache=False)
+    bench.finish()
+    assert bench.texts["b"].cached_tokens == 0
+
+
+def test_a_salt_keeps_tenants_apart() -> None:
+    bench = make_bench()
+    submit(bench, "a", b"a secret prompt", salt="alice")
+    bench.finish()
+    submit(bench, "b", b"a secret prompt", salt="bob")
+    bench.finish()
+    assert bench.texts["b"].cached_tokens == 0
+
+
+def test_a_pool_too_small_for_all_fails_nobody() -> None:
+    bench = make_bench(FakeModel(cells=100, batch=32), parallel=4)
+    for name in "abcdef":
+        submit(bench, name, f"prompt of {name} ".encode(), max_tokens=60)
+    bench.finish()
+    assert sum(step.stats.preemptions for step in bench.steps) > 0
+    assert {name: list(text.tokens) for name, text in bench.texts.items()} == {
+        name: continuation(list(f"prompt of {name} ".encode()), 60) for name in "abcdef"
+    }
+
+
+def test_the_youngest_makes_way_and_the_oldest_never_pauses() -> None:
+    bench = make_bench(FakeModel(cells=60, batch=32), parallel=3)
+    for name in "abc":
+        submit(bench, name, name.encode() * 8, max_tokens=40)
+    steps = 0
+    while "a" not in bench.outcomes:
+        bench.loop.turn()
+        steps += 1
+    assert steps == 40
+    assert "c" not in bench.outcomes
+
+
+def test_a_text_ends_at_the_context_and_says_so() -> None:
+    bench = make_bench(context=32)
+    submit(bench, "a", b"x" * 30, max_tokens=-1)
+    bench.finish()
+    summary = bench.texts["a"].summary
+    assert summary is not None
+    assert (summary.generated_tokens, summary.truncated, summary.reason.value) == (2, True, "limit")
+
+
+def test_zero_tokens_computes_the_prompt_for_the_next() -> None:
+    bench = make_bench()
+    submit(bench, "a", b"warm this prompt", max_tokens=0)
+    bench.finish()
+    summary = bench.texts["a"].summary
+    assert summary is not None
+    assert (bench.texts["a"].text, summary.generated_tokens, bench.outcomes["a"]) == ("", 0, "length")
+    submit(bench, "b", b"warm this prompt", max_tokens=1)
+    bench.finish()
+    assert bench.texts["b"].cached_tokens == 15
+
+
+def test_a_stop_string_ends_the_text_in_its_step() -> None:
+    prompt = b"tell me"
+    text = bytes(continuation(prompt, 30)).decode()
+    bench = make_bench()
+    submit(bench, "a", prompt, max_tokens=30, stop=(text[10:13],))
+    bench.finish()
+    summary = bench.texts["a"].summary
+    assert summary is not None
+    assert (bench.texts["a"].text, summary.stopping_word) == (text[: text.find(text[10:13])], text[10:13])
+
+
+def test_a_vanished_client_frees_its_place_before_the_next_step() -> None:
+    bench = make_bench(parallel=1)
+    submit(bench, "a", b"x" * 100, max_tokens=50)
+    submit(bench, "b", b"y", max_tokens=1)
+    bench.loop.turn()
+    bench.loop.handle(Abort("a"))
+    bench.loop.turn()
+    assert bench.outcomes == {"a": "aborted", "b": "length"}
+
+
+def test_an_abort_without_work_left_is_still_reported() -> None:
+    bench = make_bench(parallel=1)
+    submit(bench, "a", b"x")
+    bench.loop.handle(Abort("a"))
+    bench.loop.turn()
+    assert bench.outcomes == {"a": "aborted"}
+    assert (bench.steps[-1].stats.running, bench.steps[-1].stats.prefill_rows) == (0, 0)
+
+
+def test_a_failing_decode_fails_only_its_own_request() -> None:
+    model = FakeModel()
+    bench = make_bench(model)
+    for name in "abc":
+        submit(bench, name, name.encode() * 5)
+    bench.loop.turn()
+    bad = bench.scheduler._by_id["b"].slot
+    model.fails = lambda groups: DecodeResult.FAILED if bad in {g.sequence for g in groups} else DecodeResult.OK
+    bench.loop.turn()
+    model.fails = lambda groups: DecodeResult.OK
+    bench.finish()
+    assert bench.outcomes == {"a": "length", "b": "failed", "c": "length"}
+    assert bench.failures == {"b": "request_failed"}
+    assert list(bench.texts["c"].tokens) == continuation(b"ccccc", 8)
+
+
+def test_what_a_failed_request_computed_is_not_trusted() -> None:
+    model = FakeModel()
+    bench = make_bench(model)
+    submit(bench, "a", b"x" * 100)
+    bench.loop.turn()
+    model.fails = lambda groups: DecodeResult.FAILED
+    bench.loop.turn()
+    model.fails = lambda groups: DecodeResult.OK
+    submit(bench, "b", b"x" * 100)
+    bench.finish()
+    assert bench.texts["b"].cached_tokens == 0
+
+
+def test_a_decode_without_cells_is_tried_again_smaller() -> None:
+    model = FakeModel()
+    bench = make_bench(model)
+    submit(bench, "old", b"an idle prefix")
+    bench.finish()
+    submit(bench, "a", b"hello")
+    answers = iter([DecodeResult.NO_CELLS])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.finish()
+    assert bench.outcomes["a"] == "length"
