@@ -1,0 +1,181 @@
+"""Brings a model file into memory: checks, weights, context, warm-up. Everything that can go wrong gets its words here."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from llama_cpp import llama_cpp as native
+
+from service.engine import memory
+from service.engine.llama import logs
+from service.engine.llama.library import Library, open_library
+from service.engine.llama.metadata import cache_shape, model_info, read_metadata
+from service.engine.llama.model import AbortFlag, LlamaModel
+from service.engine.llama.native_params import check_names, context_params, model_params
+from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
+from service.engine.llama.variants import NoVariantRuns
+from service.engine.llama.vocabulary import Vocabulary
+from service.engine.model import DecodeResult, ModelLoader, Rows, Trim
+from service.engine.requests import RuntimeInfo
+from service.errors import ModelLoadError
+
+log = logging.getLogger("engine.llama")
+
+Progress = Callable[[float], None]
+WEIGHTS_SHARE = 0.9  # of the progress; context and warm-up are the rest
+WARM_ROWS = 32
+WHOLE_STATE_SEQUENCES = 16  # a recurrent model keeps a whole state for each sequence from the start
+MAGIC = b"GGUF"
+NO_WORDS = re.compile(r"^(\w+: )+(error loading model: )?(\w+: )?")  # the functions that a complaint went through
+
+
+def model_loader(options: LlamaOptions) -> ModelLoader:
+    """What the engine calls in its own thread."""
+    return partial(load_model, options)
+
+
+def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
+    """Loads, makes a context and warms up; `progress` goes from 0 to 1.
+
+    Raises ModelLoadError with the path and the reason, SettingError for a name that llama.cpp does not have.
+    """
+    check_names(options)
+    check_file(options.path)
+    before = memory.anonymous_bytes()
+    library = opened_library(options)
+    with ExitStack() as undo:
+        model = load_weights(options, progress)
+        undo.callback(native.llama_model_free, model)
+        check_kind(options.path, model)
+        loaded = with_context(options, model, library, memory.anonymous_bytes() - before, undo)
+        if options.warmup:
+            warm_up(loaded, options.path)
+        grown = memory.anonymous_bytes() - before
+        loaded.runtime = replace(loaded.runtime, anonymous_bytes=grown)
+        undo.pop_all()
+    log.info("%s loaded: %s beside the file", options.path, memory.mebibytes(grown))
+    progress(1.0)
+    return loaded
+
+
+def check_file(path: Path) -> None:
+    """Says what llama.cpp would say less clearly: no file, not a file, not this format."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(MAGIC))
+    except IsADirectoryError:
+        raise ModelLoadError(str(path), "it is a folder, not a file") from None
+    except OSError as error:
+        raise ModelLoadError(str(path), (error.strerror or str(error)).lower()) from None
+    if magic != MAGIC:
+        raise ModelLoadError(
+            str(path), f"it is not a GGUF file, which would begin with {MAGIC!r}; it begins with {magic!r}"
+        )
+
+
+def opened_library(options: LlamaOptions) -> Library:
+    try:
+        return open_library(options.cpu_variant, options.cpu_variants_dir)
+    except (NoVariantRuns, OSError) as error:
+        raise ModelLoadError(str(options.path), str(error)) from error
+
+
+def made(path: Path, what: str, make: Callable[[], int | None]) -> int:
+    """What `make` answers. A null pointer becomes a ModelLoadError with the first thing that llama.cpp complained about."""
+    with logs.relay.collected_errors() as errors:
+        pointer = make()
+    if not pointer:
+        reason = NO_WORDS.sub("", errors[0]) if errors else "llama.cpp gives no reason"
+        raise ModelLoadError(str(path), f"{what}{reason}")
+    return int(pointer)
+
+
+def load_weights(options: LlamaOptions, progress: Progress) -> int:
+    def advance(share: float, _data: int) -> bool:
+        progress(share * WEIGHTS_SHARE)
+        return True
+
+    params = model_params(options)
+    params.progress_callback = native.llama_progress_callback(advance)
+    path = str(options.path).encode()
+    return made(options.path, "", lambda: native.llama_model_load_from_file(path, params))
+
+
+def check_kind(path: Path, model: int) -> None:
+    """Only models that continue a text can be served."""
+    if native.llama_model_has_encoder(model) or not native.llama_model_has_decoder(model):
+        raise ModelLoadError(str(path), "models with an encoder are not served, only those that continue a text")
+    if native.llama_model_is_diffusion(model):
+        raise ModelLoadError(str(path), "diffusion models are not served, only those that continue a text")
+    if native.llama_vocab_type(native.llama_model_get_vocab(model)) == native.LLAMA_VOCAB_TYPE_NONE:
+        raise ModelLoadError(str(path), "it has no vocabulary")
+
+
+def with_context(options: LlamaOptions, model: int, library: Library, repacked: int, undo: ExitStack) -> LlamaModel:
+    """The model with its pool of cells. `repacked` are the bytes that loading the weights took beside the file."""
+    metadata = read_metadata(model)
+    sequences = min(options.sequences, MAX_SEQUENCES)
+    if native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model):
+        sequences = min(sequences, WHOLE_STATE_SEQUENCES)
+    tokens = planned_context(options, model, metadata, sequences, repacked)
+    abort = AbortFlag()
+    params = context_params(options, tokens, sequences, abort)
+    context = made(
+        options.path,
+        f"no context of {tokens} tokens can be made (a smaller --ctx-size may help): ",
+        lambda: native.llama_init_from_model(model, params),
+    )
+    undo.callback(native.llama_free, context)
+    if not native.llama_get_memory(context):
+        raise ModelLoadError(str(options.path), "it has no memory of earlier tokens, so it cannot continue a text")
+    vocabulary = Vocabulary(model)
+    runtime = RuntimeInfo(
+        build=library.build,
+        cpu_variant=library.cpu_variant,
+        threads=options.threads,
+        threads_batch=options.threads_batch,
+        context=int(native.llama_n_ctx(context)),
+        gpu_layers=offloaded_layers(options, model),
+        anonymous_bytes=0,
+    )
+    info = model_info(model, vocabulary, options.path, metadata)
+    return LlamaModel((model, context), vocabulary, info, runtime, abort)
+
+
+def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, repacked: int) -> int:
+    """The context's length, with its sum in the log."""
+    shape = cache_shape(model, metadata, options)
+    cost = memory.context_cost(shape, options.ubatch, sequences, flash_attention=options.flash_attn != "off")
+    # What was repacked is not read from the file again.
+    kept = max(0, int(native.llama_model_size(model)) - repacked) if options.mmap else 0
+    trained = int(native.llama_model_n_ctx_train(model))
+    choice = memory.choose_context(options.context, trained, cost, memory.memory_room(), kept)
+    log.log(
+        logging.INFO if choice.fits else logging.WARNING, "%s%s", choice.reason, "" if choice.fits else ": may not fit"
+    )
+    return choice.tokens
+
+
+def offloaded_layers(options: LlamaOptions, model: int) -> int:
+    if not native.llama_supports_gpu_offload():
+        return 0
+    layers = int(native.llama_model_n_layer(model)) + 1
+    return layers if options.gpu_layers < 0 else min(options.gpu_layers, layers)
+
+
+def warm_up(model: LlamaModel, path: Path) -> None:
+    """One row and a few: pages come in, threads start, and a model that computes no numbers is found out now."""
+    for count in (1, min(WARM_ROWS, model.batch)):
+        result = model.decode((Rows(0, 0, (0,) * count, wants_sample=True),))
+        if result is not DecodeResult.OK:
+            raise ModelLoadError(str(path), f"a first decode of {count} rows answered: {result.value}")
+        if np.isnan(model.logits(0)).any():
+            raise ModelLoadError(str(path), "it computes numbers that are none (NaN): the file is damaged")
+        model.apply((Trim(0, 0),))

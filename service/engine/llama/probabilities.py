@@ -1,0 +1,54 @@
+"""How likely the chosen token and its rivals were, as llama-server counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.requests import TokenChance, TokenProbabilities
+
+LOWEST = float(np.finfo(np.float32).min)
+"""Stands for the logarithm of 0, which JSON cannot say."""
+
+CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama.h, `llama_token_data`."""
+
+PieceOf = Callable[[int], bytes]
+
+
+def log_probabilities(logits: NDArray[np.float32], token: int, count: int, piece: PieceOf) -> TokenProbabilities:
+    """Natural logarithms of the model's own distribution, before any sampler. `logits` is the raw row, one value a token."""
+    row = logits.astype(np.float64)
+    highest = row.max()
+    row -= highest + np.log(np.exp(row - highest).sum())
+    top = most(row, min(count, len(row)))
+    return TokenProbabilities(
+        TokenChance(token, piece(token), max(float(row[token]), LOWEST)),
+        tuple(TokenChance(int(other), piece(int(other)), max(float(row[other]), LOWEST)) for other in top),
+    )
+
+
+def most(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Indices of the `count` highest values, highest first; among equals the lower index."""
+    if count < len(values):
+        threshold = np.partition(values, -count)[-count]
+        candidates = np.flatnonzero(values >= threshold)
+    else:
+        candidates = np.arange(len(values))
+    return candidates[np.argsort(-values[candidates], kind="stable")][:count]
+
+
+def chosen_probabilities(candidates: NDArray[np.void], selected: int, count: int, piece: PieceOf) -> TokenProbabilities:
+    """Probabilities after the sampler chain. `candidates` (dtype CANDIDATE) are what it left; those of 0 are not told."""
+    order = np.argsort(-candidates["p"], kind="stable")[:count]
+    chosen = candidates[selected]
+    return TokenProbabilities(
+        TokenChance(int(chosen["id"]), piece(int(chosen["id"])), float(chosen["p"])),
+        tuple(
+            TokenChance(int(other["id"]), piece(int(other["id"])), float(other["p"]))
+            for other in candidates[order]
+            if other["p"] > 0
+        ),
+    )
