@@ -118,6 +118,12 @@ class InternalError(ServiceError):
     status, kind, label = 500, "server_error", "internal"
 
 
+class NotSupported(ServiceError):
+    """The endpoint is there, but the settings have not switched it on."""
+
+    status, kind, label = 501, "not_supported_error", "not_supported"
+
+
 class Unavailable(ServiceError):
     """The service cannot take requests now."""
 
