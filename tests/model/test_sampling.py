@@ -25,7 +25,7 @@ ALL_ON = SamplingParams(
 
 def chain_of(model: LlamaModel, params: SamplingParams) -> list[str]:
     """The chain's samplers as llama.cpp names them; one that does nothing has a question mark."""
-    chain = Chain(model._vocabulary, params, model.cells)
+    chain = Chain(model._vocabulary, model._dry, params, model.cells)
     count = native.llama_sampler_chain_n(chain.pointer)
     names = [
         native.llama_sampler_name(native.llama_sampler_chain_get(chain.pointer, index)).decode()
@@ -151,7 +151,7 @@ def test_penalties_look_at_the_prompt(tiny: LlamaModel) -> None:
 def test_only_as_much_of_the_prompt_is_shown_as_the_samplers_look_at(
     tiny: LlamaModel, params: SamplingParams, history: int
 ) -> None:
-    with closing(Chain(tiny._vocabulary, params, tiny.cells)) as chain:
+    with closing(Chain(tiny._vocabulary, tiny._dry, params, tiny.cells)) as chain:
         assert chain.history == history
 
 
@@ -165,6 +165,17 @@ def test_dry_ends_a_repetition(tiny: LlamaModel) -> None:
         assert sampler.sample(0).token == repeat
     with closing(tiny.open_sampler(GenerationRequest("r", prompt, replace(tempted, dry_multiplier=50.0)))) as sampler:
         assert sampler.sample(0).token != repeat
+
+
+def test_dry_samplers_are_kept_apart_by_their_parameters(tiny: LlamaModel) -> None:
+    words = prompt_of(tiny, "one two three four five")[1:]
+    prompt = (1, *words, *words, *words[:-1])
+    logits_after(tiny, 0, 0, prompt)
+    tempted = replace(GREEDY, logit_bias=((words[-1], 30.0),), dry_penalty_last_n=-1)
+    for allowed in (*range(2, 14), 2, 13):  # more than are kept
+        params = replace(tempted, dry_multiplier=50.0, dry_base=1.0, dry_allowed_length=allowed)
+        with closing(tiny.open_sampler(GenerationRequest("r", prompt, params))) as sampler:
+            assert (sampler.sample(0).token == words[-1]) == (allowed > len(words) * 2 - 1)
 
 
 def test_log_probabilities_are_those_of_the_raw_logits(tiny: LlamaModel) -> None:
@@ -244,7 +255,7 @@ def test_greedy_choices_are_certain_after_the_chain(tiny: LlamaModel) -> None:
         (SamplingParams(logit_bias=((32_000, 1.0),)), "logit_bias"),
         (SamplingParams(logit_bias=((-1, 1.0),)), "logit_bias"),
         (SamplingParams(logit_bias=((5, math.inf),)), "logit_bias"),
-        (SamplingParams(dry_sequence_breakers=("a",) * 33), "dry_sequence_breakers"),
+        (SamplingParams(dry_sequence_breakers=("a",) * 17), "dry_sequence_breakers"),
     ],
 )
 def test_what_the_chain_cannot_take_is_refused_by_name(tiny: LlamaModel, params: SamplingParams, field: str) -> None:
@@ -271,6 +282,17 @@ def test_no_number_that_is_let_through_ends_the_process(tiny: LlamaModel, name: 
         params = replace(base, **{name: value})  # type: ignore[arg-type]
         request = GenerationRequest("r", (1, 5, 5, 6), params)
         with suppress(InvalidRequest), closing(tiny.open_sampler(request)) as sampler:
+            assert all(0 <= sampler.sample(0).token < tiny.info.vocabulary for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    "name", ["top_k", "repeat_last_n", "min_keep", "dry_allowed_length", "dry_penalty_last_n", "seed"]
+)
+def test_no_count_that_is_let_through_ends_the_process(tiny: LlamaModel, name: str) -> None:
+    logits_after(tiny, 0, 0, prompt_of(tiny, "Hello world"))
+    for value in (-1, 0, 1, 2**31 - 1):
+        params = replace(ALL_ON, **{name: value})  # type: ignore[arg-type]
+        with closing(tiny.open_sampler(GenerationRequest("r", (1, 5, 5, 6), params))) as sampler:
             assert all(0 <= sampler.sample(0).token < tiny.info.vocabulary for _ in range(3))
 
 
