@@ -220,7 +220,9 @@ def test_probabilities_after_the_chain_are_those_it_chose_from(tiny: LlamaModel)
     assert sample.probabilities.chosen in sample.probabilities.top
 
 
-@pytest.mark.parametrize("params", [HOT, GREEDY, ALL_ON, replace(HOT, mirostat=2), replace(HOT, xtc_probability=1.0)])
+@pytest.mark.parametrize(
+    "params", [HOT, GREEDY, ALL_ON, replace(HOT, mirostat=2), replace(HOT, xtc_probability=1.0, xtc_threshold=1e-4)]
+)
 def test_asking_for_probabilities_changes_no_text(tiny: LlamaModel, params: SamplingParams) -> None:
     seeded = replace(params, seed=5)
     plain = tokens_of(one(tiny, seeded))
