@@ -34,6 +34,7 @@ from service.errors import (
     ModelLoading,
     QueueFull,
     ServiceError,
+    StartError,
 )
 
 log = logging.getLogger("engine")
@@ -94,7 +95,7 @@ class Engine:
         self._model: Model | None = None
         self._limits: EngineLimits | None = None
         self._ended_at: deque[float] = deque(maxlen=32)
-        self.load_error: ModelLoadError | None = None
+        self.load_error: StartError | None = None
         self.progress = 0.0
         self.last_step: StepStats | None = None
 
@@ -167,7 +168,7 @@ class Engine:
         return not self._open
 
     async def wait_loaded(self) -> None:
-        """Returns when the model is ready. Raises ModelLoadError, or EngineDead for anything else that went wrong."""
+        """Returns when the model is ready. Raises ModelLoadError, SettingError, or EngineDead for anything else that went wrong."""
         while self._state is EngineState.LOADING:
             self._changed.clear()
             await self._changed.wait()
@@ -242,7 +243,7 @@ class Engine:
             cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial)
             loop = Loop(model, Scheduler(limits, cache), self._inbox, self._deliver)
             self._call(self._loaded, model, limits)
-        except ModelLoadError as error:
+        except StartError as error:
             self._call(self._died, error)
             return
         except BaseException as error:
@@ -286,7 +287,7 @@ class Engine:
         self._set_state(EngineState.READY)
 
     def _died(self, error: BaseException) -> None:
-        if isinstance(error, ModelLoadError):
+        if isinstance(error, StartError):
             self.load_error = error
         self._set_state(EngineState.DEAD)
         self._fail_all(EngineDead("the engine has died; it needs a restart"))
