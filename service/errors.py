@@ -11,6 +11,7 @@
     |-- QueueFull                    429  come back after `retry_after` seconds
     |-- RequestFailed                500  this request's own rows could not be computed; others go on
     |-- InternalError                500  a bug of ours
+    |-- DeadlineExceeded             504  not done in the time that the client gave it
     `-- Unavailable                  503
         |-- ModelLoading             503  not yet
         |-- Draining                 503  not any more
@@ -116,6 +117,15 @@ class InternalError(ServiceError):
     """A bug of ours; the log has its traceback, the client has the request id."""
 
     status, kind, label = 500, "server_error", "internal"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's own deadline came before its end; what was generated until then has been sent."""
+
+    status, kind, label = 504, "timeout_error", "deadline_exceeded"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request was not done within its deadline of {seconds:g} seconds", param="timeout")
 
 
 class Unavailable(ServiceError):
