@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format lock model clean
+.PHONY: help install dev run test check format docs bench lock model clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,13 @@ check: dev ## Format, lint, types, import contracts
 format: dev ## Rewrite the code in the common format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: install ## Rewrite the pages in docs/ that are made from the code
+	$(BIN)/python -m service.settings.showing > docs/options.md
+	$(BIN)/python -m service.telemetry.metrics_page > docs/metrics.md
+
+bench: dev $(DEFAULT_MODEL) models/random-1b.Q4_K.gguf ## Compare with llama-server, in turn (ARGS="--help" says how)
+	@$(BIN)/python -m bench $(ARGS)
 
 model: $(STAMP)python ## Fetch the default model into models/ (98 MB), or mend it
 	@$(BIN)/python scripts/fetch_models.py default

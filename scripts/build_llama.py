@@ -3,9 +3,9 @@
 Why not a plain `pip install`: the wheel must run at full speed on every CPU it meets, so it carries every kernel variant
 of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, and its AMX kernels need a mended header (amx_tileconfig.h).
 
-Usage: build_llama.py OUT_FOLDER. Leaves one wheel in OUT_FOLDER and prints its path on the last line. It is compiled when
-nothing in the cache (`$MISTRAL_API_CACHE`, default `~/.cache/mistral-api`) has the same key: the locked versions, the options,
-the header, the compiler and the machine. Six to eight minutes on two cores. Only the standard library and pip are needed.
+Usage: build_llama.py OUT_FOLDER. Leaves one wheel there. It is compiled when nothing in the cache (`$MISTRAL_API_CACHE`, default
+`~/.cache/mistral-api`) has the same key: the locked versions, the options, the header, the compiler and the machine. Six to eight
+minutes on two cores. Only the standard library and pip are needed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
         sys.exit(f"build_llama: {error}")
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    print(shutil.copyfile(wheel, out / wheel.name))
+    shutil.copyfile(wheel, out / wheel.name)
 
 
 def cached_wheel() -> Path:

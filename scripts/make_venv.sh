@@ -16,8 +16,9 @@ for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
     python=
 done
 if [ -z "$python" ]; then
-    echo "make: Python 3.11 or newer is needed; ${PYTHON:-python3} is $("${PYTHON:-python3}" -V 2>&1 || true)." \
-        "Install one (Debian 12 or later: apt-get install python3), or name it: make PYTHON=/path/to/python3.11" >&2
+    found=$("${PYTHON:-python3}" -V 2>&1) || found=none
+    echo "make: Python 3.11 or newer is needed; ${PYTHON:-python3} here: ${found:-none}. Install one" \
+        "(Debian 12 or later: apt-get install python3), or name it: make PYTHON=/path/to/python3.11" >&2
     exit 1
 fi
 

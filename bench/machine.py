@@ -1,0 +1,29 @@
+"""The machine of a run in words: a ratio means little without it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def machine(llama_server: Sequence[str]) -> dict[str, str]:
+    """CPU, memory, system, and the yardstick's own words about its build."""
+    cpu = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {
+        "CPU": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "memory": f"{memory:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "llama-server": build_of(llama_server),
+    }
+
+
+def build_of(command: Sequence[str]) -> str:
+    """Version, commit and compiler, as `--version` says them (on stderr, in two lines)."""
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    lines = [line for line in (said.stdout + said.stderr).splitlines() if line.startswith(("version", "built with"))]
+    return ", ".join(lines)
