@@ -24,6 +24,7 @@ from service.engine.model import Model, ModelLoader
 from service.engine.pace import LearnedPace
 from service.engine.requests import EngineLimits, GenerationRequest, StepStats
 from service.engine.scheduler import Scheduler
+from service.engine.threads import ThreadWatch
 from service.errors import (
     ContextExceeded,
     Draining,
@@ -32,6 +33,7 @@ from service.errors import (
     ModelLoadError,
     ModelLoading,
     ServiceError,
+    StartError,
 )
 
 log = logging.getLogger("engine")
@@ -47,10 +49,17 @@ DRAIN_RETRY_SECONDS = 1.0
 class Engine:
     """One model, one loop."""
 
-    def __init__(self, load: ModelLoader, options: EngineOptions, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        load: ModelLoader,
+        options: EngineOptions,
+        observer: Observer | None = None,
+        threads: ThreadWatch | None = None,
+    ) -> None:
         self._load = load
         self._options = options
         self._observer = observer
+        self._threads = threads
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._open: dict[str, Generation] = {}
         self._thread: Thread | None = None
@@ -62,7 +71,7 @@ class Engine:
         self._door: Door | None = None
         self._pulse = Pulse()
         self._stuck_noted = False
-        self.load_error: ModelLoadError | None = None
+        self.load_error: StartError | None = None
         self.progress = 0.0
         self.last_step: StepStats | None = None
 
@@ -142,7 +151,7 @@ class Engine:
         return not self._open
 
     async def wait_loaded(self) -> None:
-        """Returns when the model is ready. Raises ModelLoadError, or EngineDead for anything else that went wrong."""
+        """Returns when the model is ready. Raises the StartError that prevented it, or EngineDead."""
         while self._state is EngineState.LOADING:
             self._changed.clear()
             await self._changed.wait()
@@ -213,9 +222,9 @@ class Engine:
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)
-            loop = Loop(model, Scheduler(limits, cache, pace), self._inbox, self._deliver)
+            loop = Loop(model, Scheduler(limits, cache, pace), self._inbox, self._deliver, threads=self._threads)
             self._call(self._loaded, model, Door(limits), loop.pulse)
-        except ModelLoadError as error:
+        except StartError as error:
             self._call(self._died, error)
             return
         except BaseException as error:
@@ -259,7 +268,7 @@ class Engine:
         self._set_state(EngineState.READY)
 
     def _died(self, error: BaseException) -> None:
-        if isinstance(error, ModelLoadError):
+        if isinstance(error, StartError):
             self.load_error = error
         self._set_state(EngineState.DEAD)
         self._fail_all(EngineDead("the engine has died; it needs a restart"))

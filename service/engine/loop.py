@@ -12,6 +12,7 @@ from service.engine.model import DecodeResult, Model, Rows, Sampler
 from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
 from service.engine.scheduler import Scheduler
 from service.engine.step import NO_STEP, News, StepPlan
+from service.engine.threads import ThreadWatch
 from service.errors import DeadlineExceeded, RequestFailed, ServiceError
 
 log = logging.getLogger("engine")
@@ -94,12 +95,14 @@ class Loop:
         inbox: SimpleQueue[Message],
         deliver: Callable[[Delivery], None],
         *,
+        threads: ThreadWatch | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model = model
         self._scheduler = scheduler
         self._inbox = inbox
         self._deliver = deliver
+        self._threads = threads
         self._clock = clock
         self._samplers: dict[str, Sampler] = {}
         self._stopping = False
@@ -119,10 +122,12 @@ class Loop:
         if self.pulse.since is None:
             self.pulse.since = began
         self._expire(began)
+        if self._threads is not None and (count := self._threads.poll(began)) is not None:
+            self._model.set_threads(count)
         plan = self._scheduler.plan(began)
         if plan is not None:
             self._step(plan, began)
-        elif self._left:
+        if self._left:
             self._deliver(self._delivery(NO_STEP, _Run(), 0.0))
         if not self._scheduler.has_work:
             self.pulse.since = None
@@ -221,8 +226,16 @@ class Loop:
                 "the model had no cells for a step of %d rows; cached prefixes or a request gave way", len(plan.rows)
             )
             return None
+        if result is DecodeResult.LOST:
+            self._start_again(plan)
+            return None
         self._isolate(plan, run)
         return run
+
+    def _start_again(self, plan: StepPlan) -> None:
+        for request_id in self._scheduler.rewind(plan):
+            self._drop(request_id, Outcome.FAILED)
+            self._failures.append((request_id, RequestFailed("the model lost this request's state more than once")))
 
     def _decode(self, groups: tuple[Rows, ...], run: _Run) -> DecodeResult:
         began = self._clock()

@@ -52,6 +52,10 @@ RESERVE_PER_SEQUENCE = 16
 """Cells kept free for each running sequence when another is let in, so that it is not preempted in the very next steps."""
 
 
+MOST_LOSSES = 2
+"""How often a sequence starts again after the model lost its state, before its request fails."""
+
+
 class Scheduler:
     """Plans steps over one KV cache. All calls come from the engine's thread."""
 
@@ -165,6 +169,14 @@ class Scheduler:
         """The plan was not carried out, and the model is as before it but for the plan's operations."""
         self._cache.cancel_reservations()
 
+    def rewind(self, plan: StepPlan) -> list[str]:
+        """The model has lost the sequences of `plan`: they start again. Names those that this has happened to too often."""
+        self._cache.cancel_reservations()
+        for sequence in plan.sequences:
+            sequence.losses += 1
+            self._pause(sequence, keep=False)
+        return [sequence.request.id for sequence in plan.sequences if sequence.losses > MOST_LOSSES]
+
     def learn(self, plan: StepPlan, seconds: float) -> None:
         """The model took so long for the rows of `plan`."""
         self._pace.learn(plan.rows, seconds)
@@ -208,7 +220,7 @@ class Scheduler:
         return True
 
     def _plan_prefill(self, decode_rows: int) -> int:
-        prompts = [s for s in self._running if not s.decoding and s.pending]
+        prompts = [s for s in self._running if s.request.id not in self._chosen]
         if not prompts:
             return 0
         budget = self._limits.batch - decode_rows
@@ -264,9 +276,12 @@ class Scheduler:
         self._chosen[sequence.request.id] = (sequence, rows)
 
     def _preempt(self, sequence: Sequence) -> None:
-        self._leave(sequence)
-        insort(self._waiting, sequence, key=_rank)
+        self._pause(sequence)
         self._news.preemptions += 1
+
+    def _pause(self, sequence: Sequence, *, keep: bool = True) -> None:
+        self._leave(sequence, keep=keep)
+        insort(self._waiting, sequence, key=_rank)
 
     # Committing
 

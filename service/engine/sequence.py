@@ -16,6 +16,7 @@ class Sequence:
     There are no phases: a prompt, a resumption after preemption and the next token of an answer differ only in how much is
     pending. `slot` is its sequence id in the model while it runs. `rank` orders all sequences: the lower is admitted sooner and
     preempted later. While `leader` computes tokens that this one begins with as well, it waits until `join_at` of them stand.
+    `losses` counts how often the model has lost its state.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class Sequence:
         "join_at",
         "leader",
         "limit",
+        "losses",
         "rank",
         "request",
         "slot",
@@ -43,6 +45,7 @@ class Sequence:
         self.rank = (now + SECONDS_PER_PRIORITY * request.priority, now)
         self.leader: Sequence | None = None
         self.join_at = 0
+        self.losses = 0
         self._started_at = 0.0
         self._first_token_at = 0.0
         wanted = len(request.prompt) + request.max_tokens if request.max_tokens >= 0 else context

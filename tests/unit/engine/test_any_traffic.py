@@ -98,7 +98,7 @@ class AnyTraffic(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.bench.now += seconds
 
-    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS]))
+    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS, DecodeResult.LOST]))
     def stumble(self, result: DecodeResult) -> None:
         """One decode fails, whatever is in it; alone its rows succeed again."""
         answers = iter([result])

@@ -282,3 +282,31 @@ def test_a_deadline_ends_a_request_that_runs_and_keeps_its_text() -> None:
     bench.loop.turn()
     assert bench.texts["a"].generated_tokens == 4
     assert bench.outcomes == {"a": "overdue"}
+
+
+def test_one_that_resumes_on_all_but_its_last_token_goes_on_at_once() -> None:
+    model = FakeModel()
+    bench = make_bench(model)
+    for name in "ab":
+        submit(bench, name, name.encode())
+    bench.loop.turn()
+    answers = iter([DecodeResult.NO_CELLS])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.loop.turn()
+    bench.loop.handle(Abort("a"))
+    bench.finish()
+    assert list(bench.texts["b"].tokens) == continuation(b"b", 8)
+
+
+def test_a_request_whose_state_is_lost_starts_again_but_not_for_ever() -> None:
+    model = FakeModel(keeps_partial=False)
+    bench = make_bench(model)
+    submit(bench, "a", b"hello", max_tokens=3)
+    answers = iter([DecodeResult.LOST])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.finish()
+    assert list(bench.texts["a"].tokens) == continuation(b"hello", 3)
+    model.fails = lambda groups: DecodeResult.LOST
+    submit(bench, "b", b"world")
+    bench.finish()
+    assert bench.outcomes["b"] == "failed"
