@@ -11,6 +11,7 @@
     |-- QueueFull                    429  come back after `retry_after` seconds
     |-- RequestFailed                500  this request's own rows could not be computed; others go on
     |-- InternalError                500  a bug of ours
+    |-- NotSupported                 501  an endpoint that an option must open
     |-- DeadlineExceeded             504  not done in the time that the client gave it
     `-- Unavailable                  503
         |-- ModelLoading             503  not yet
@@ -117,6 +118,12 @@ class InternalError(ServiceError):
     """A bug of ours; the log has its traceback, the client has the request id."""
 
     status, kind, label = 500, "server_error", "internal"
+
+
+class NotSupported(ServiceError):
+    """The endpoint is there, but the settings have not switched it on."""
+
+    status, kind, label = 501, "not_supported_error", "not_supported"
 
 
 class DeadlineExceeded(ServiceError):

@@ -21,7 +21,7 @@ GRAIN = 256
 LEAST_CONTEXT = 512
 SPARE = 0.1
 UNLIMITED = 1 << 60
-MASK_BYTES = 6  # a value of the attention mask as 32 and as 16 bits
+MASK_BYTES = 4  # a value of the attention mask; 2 with flash attention, and a little for what lives beside it
 CELL_BYTES = 80  # llama.cpp's books on one cell
 MEMORY_FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample
-from service.engine.threads import ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, ThreadCount
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,3 +261,11 @@ class RuntimeInfo:
     context: int
     gpu_layers: int
     anonymous_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCount:
+    """Threads for single rows and for many."""
+
+    decode: int
+    batch: int

@@ -13,19 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.cgroups import CGROUPS, PROC, groups_of, read
+from service.engine.requests import ThreadCount
 
 log = logging.getLogger("engine")
 
 POLL_SECONDS = 2.0
 """How often the limits are read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadCount:
-    """Threads for single rows and for many."""
-
-    decode: int
-    batch: int
 
 
 @dataclass(frozen=True, slots=True)

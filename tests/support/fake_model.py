@@ -18,10 +18,10 @@ from service.engine.requests import (
     ModelInfo,
     RuntimeInfo,
     Sample,
+    ThreadCount,
     TokenChance,
     TokenProbabilities,
 )
-from service.engine.threads import ThreadCount
 
 BOS, END = 256, 257
 VOCABULARY = 258

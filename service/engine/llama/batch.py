@@ -41,13 +41,14 @@ class Batch:
 
     def fill(self, groups: Sequence[Rows]) -> None:
         """Packs the groups one after the other; logits only for the last row of a group that wants them."""
-        total = sum([len(group.tokens) for group in groups])
-        if not 0 < total <= self.capacity:
-            raise ValueError(f"{total} rows in a batch of {self.capacity}")
+        counts = [len(group.tokens) for group in groups]
+        total = sum(counts)
+        if not 0 < total <= self.capacity or 0 in counts:
+            raise ValueError(f"{total} rows in a batch of {self.capacity}, groups of {counts}")
         rows = []
         row = 0
-        for group in groups:
-            end = row + len(group.tokens)
+        for group, count in zip(groups, counts, strict=True):
+            end = row + count
             self._put(group, row, end)
             rows.append(end - 1 if group.wants_sample else -1)
             row = end

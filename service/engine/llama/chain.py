@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable
 from typing import Any
 
 from llama_cpp import llama_cpp as native
 
+from service.engine.llama.dry import DrySamplers
 from service.engine.llama.parameters import check, sampler_names
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.requests import SamplingParams
@@ -20,9 +20,10 @@ MIROSTAT_CANDIDATES = 100
 class Chain:
     """Owns the native samplers. `history` is how many of the last tokens they look at; fewer cannot change a choice."""
 
-    def __init__(self, vocabulary: Vocabulary, params: SamplingParams, context: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, dry: DrySamplers, params: SamplingParams, context: int) -> None:
         check(params, vocabulary.size)
         self._vocabulary = vocabulary
+        self._dry = dry
         self._params = params
         self._seed = params.seed & 0xFFFFFFFF
         # Native samplers allocate a place for each of the last n tokens; a request never has more than the context.
@@ -89,7 +90,7 @@ class Chain:
                 params.frequency_penalty,
                 params.presence_penalty,
             ),
-            "dry": self._dry,
+            "dry": lambda: self._dry.make(params, self._dry_last),
             "top_n_sigma": lambda: native.llama_sampler_init_top_n_sigma(params.top_n_sigma),
             "top_k": lambda: native.llama_sampler_init_top_k(params.top_k),
             "typ_p": lambda: native.llama_sampler_init_typical(params.typical_p, keep),
@@ -103,19 +104,6 @@ class Chain:
             ),
             "infill": lambda: native.llama_sampler_init_infill(vocabulary.pointer),
         }
-
-    def _dry(self) -> NativeSampler:
-        params = self._params
-        breakers = [text.encode() for text in params.dry_sequence_breakers]
-        return native.llama_sampler_init_dry(
-            self._vocabulary.pointer,
-            params.dry_multiplier,
-            params.dry_base,
-            params.dry_allowed_length,
-            self._dry_last,
-            (ctypes.c_char_p * len(breakers))(*breakers),
-            len(breakers),
-        )
 
     def accept(self, token: int) -> None:
         native.llama_sampler_accept(self.pointer, token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from service.engine.llama.variants import choose_variant
 
 log = logging.getLogger("engine.llama")
 
-# The library that holds the registry of backends. Under any other name the loader would make a second, empty registry.
-REGISTRY_NAMES = ("libggml.so.0", "libggml.0.dylib", "libggml.so", "libggml.dylib")
+# How a build may name a library. The versioned name comes first: where it is there, libllama was linked to it, and the same
+# file opened under its plain name would be a second library with a registry of its own, an empty one.
+NAMES = ("lib{}.so.0", "lib{}.0.dylib", "lib{}.so", "lib{}.dylib")
 # ggml-backend-reg.cpp, `ggml_backend_load_all_from_path`, without the CPU and without those that reach over the network.
 ACCELERATORS = (
     "blas", "zendnn", "cann", "cuda", "hip", "metal", "sycl", "vulkan", "opencl", "hexagon", "musa", "openvino",
@@ -59,7 +59,7 @@ def open_library(cpu_variant: str = "", cpu_variants_dir: Path | None = None) ->
 def _open(cpu_variant: str, cpu_variants_dir: Path | None) -> Library:
     logs.install()
     folder = library_folder()
-    path = registry_path(folder)
+    path = library_path(folder, "ggml")
     registry = ctypes.CDLL(str(path))
     registry.ggml_backend_reg_count.restype = ctypes.c_size_t
     registry.ggml_backend_load.restype = ctypes.c_void_p
@@ -82,11 +82,12 @@ def library_folder() -> Path:
     return Path(native._lib._name).parent  # noqa: SLF001 - the binding has no public name for it
 
 
-def registry_path(folder: Path) -> Path:
-    for name in REGISTRY_NAMES:
-        if (folder / name).exists():
-            return folder / name
-    raise FileNotFoundError(f"no libggml in {folder}")
+def library_path(folder: Path, name: str) -> Path:
+    """The file of ggml (the registry of backends) or ggml-base."""
+    for pattern in NAMES:
+        if (folder / pattern.format(name)).exists():
+            return folder / pattern.format(name)
+    raise FileNotFoundError(f"no lib{name} in {folder}")
 
 
 def accelerators(folder: Path) -> list[Path]:
@@ -97,12 +98,6 @@ def accelerators(folder: Path) -> list[Path]:
 def build_name(folder: Path) -> str:
     """`b<version>-<commit>`. The library does not know llama-server's build number; its version stands in for it."""
     version = native.llama_version().decode().removesuffix("-dev")
-    base = next(
-        (path for path in sorted(folder.glob("libggml-base.*")) if re.search(r"\.so\.\d+$|\.0\.dylib$", path.name)),
-        None,
-    )
-    if base is None:
-        return f"b{version}"
-    commit = ctypes.CDLL(str(base)).ggml_commit
+    commit = ctypes.CDLL(str(library_path(folder, "ggml-base"))).ggml_commit
     commit.restype = ctypes.c_char_p
     return f"b{version}-{commit().decode().removesuffix('-dirty')}"

@@ -92,9 +92,17 @@ def made(path: Path, what: str, make: Callable[[], int | None]) -> int:
     with logs.relay.collected_errors() as errors:
         pointer = make()
     if not pointer:
-        reason = NO_WORDS.sub("", errors[0]) if errors else "llama.cpp gives no reason"
-        raise ModelLoadError(str(path), f"{what}{reason}")
+        raise ModelLoadError(str(path), f"{what}{in_words(errors)}")
     return int(pointer)
+
+
+def in_words(errors: list[str]) -> str:
+    """The first complaint is the cause; those after it are who passed it on."""
+    if not errors:
+        return "llama.cpp gives no reason"
+    reason = NO_WORDS.sub("", errors[0])
+    damaged = any(error.startswith("gguf_init") for error in errors)
+    return f"the file is damaged or incomplete ({reason})" if damaged else reason
 
 
 def load_weights(options: LlamaOptions, progress: Progress) -> int:
@@ -129,7 +137,7 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
     params = context_params(options, tokens, sequences, abort)
     context = made(
         options.path,
-        f"no context of {tokens} tokens can be made (a smaller --ctx-size may help): ",
+        f"no context of {tokens} tokens can be made: ",
         lambda: native.llama_init_from_model(model, params),
     )
     undo.callback(native.llama_free, context)

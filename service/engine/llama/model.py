@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from service.engine.llama.batch import Batch
 from service.engine.llama.chain import Chain, NativeSampler
+from service.engine.llama.dry import DrySamplers
 from service.engine.llama.sampler import LlamaSampler
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo
-from service.engine.threads import ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
 
@@ -60,6 +60,7 @@ class LlamaModel:
         self._context = context
         self._memory = native.llama_get_memory(context)
         self._vocabulary = vocabulary
+        self._dry = DrySamplers(vocabulary)
         self._abort = abort
         self._rows = Batch(self.batch)
         self._closed = False
@@ -111,7 +112,7 @@ class LlamaModel:
 
     def open_sampler(self, request: GenerationRequest) -> LlamaSampler:
         """Raises InvalidRequest on parameters that the native chain cannot take."""
-        chain = Chain(self._vocabulary, request.sampling, self.cells)
+        chain = Chain(self._vocabulary, self._dry, request.sampling, self.cells)
         sampler = LlamaSampler(self, chain, self._vocabulary, request)
         sampler.see(request.prompt)
         return sampler
@@ -136,5 +137,6 @@ class LlamaModel:
             return
         self._closed = True
         self._vocabulary.close()
+        self._dry.close()
         native.llama_free(self._context)
         native.llama_model_free(self._model)

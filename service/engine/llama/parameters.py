@@ -37,8 +37,8 @@ NAMES = {
 MOST_FLOAT = 1e9  # far beyond any use, and no product of two of them with a count overflows a C float
 MOST_INTEGER = 2**31 - 1
 MOST_SAMPLERS = 32
-MOST_BREAKERS = 32  # each costs a pass over the vocabulary
-INFILL_TOP_K = 1000  # the infill sampler compares every candidate with every other
+MOST_BREAKERS = 16  # each costs a pass over the vocabulary
+INFILL_TOP_K = 100  # the infill sampler compares every candidate with every other
 
 
 def check(params: SamplingParams, vocabulary: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -20,23 +21,21 @@ PieceOf = Callable[[int], bytes]
 
 def log_probabilities(logits: NDArray[np.float32], token: int, count: int, piece: PieceOf) -> TokenProbabilities:
     """Natural logarithms of the model's own distribution, before any sampler. `logits` is the raw row, one value a token."""
-    row = logits.astype(np.float64)
-    highest = row.max()
-    row -= highest + np.log(np.exp(row - highest).sum())
-    top = most(row, min(count, len(row)))
-    return TokenProbabilities(
-        TokenChance(token, piece(token), max(float(row[token]), LOWEST)),
-        tuple(TokenChance(int(other), piece(int(other)), max(float(row[other]), LOWEST)) for other in top),
-    )
+    highest = logits.max()
+    total = float(highest) + math.log(np.exp(logits - highest).sum(dtype=np.float64))
+
+    def chance(other: int) -> TokenChance:
+        return TokenChance(other, piece(other), max(float(logits[other]) - total, LOWEST))
+
+    return TokenProbabilities(chance(token), tuple(chance(int(other)) for other in most(logits, count)))
 
 
-def most(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def most(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """Indices of the `count` highest values, highest first; among equals the lower index."""
+    candidates = np.arange(len(values))
     if count < len(values):
         threshold = np.partition(values, -count)[-count]
         candidates = np.flatnonzero(values >= threshold)
-    else:
-        candidates = np.arange(len(values))
     return candidates[np.argsort(-values[candidates], kind="stable")][:count]
 
 

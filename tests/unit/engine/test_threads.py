@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.engine import threads
-from service.engine.threads import ThreadCount, ThreadWatch, ThreadWishes, quotas, usable_cpus
+from service.engine.requests import ThreadCount
+from service.engine.threads import ThreadWatch, ThreadWishes, quotas, usable_cpus
 
 
 def lay(root: Path, files: dict[str, str]) -> None:

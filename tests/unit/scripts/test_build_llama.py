@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from scripts import build_llama
-from scripts.build_llama import BuildError, build_environment, build_key, cached_wheel, new_place, repack, show_progress
+from scripts.build_llama import (
+    BuildError,
+    alone,
+    build_environment,
+    build_key,
+    cached_wheel,
+    new_place,
+    repack,
+    show_progress,
+)
 
 RECORD = "llama_cpp_python-0.3.36.dist-info/RECORD"
 BUILT = [
@@ -157,12 +166,14 @@ def test_a_wheel_is_compiled_once_for_all_clones(compiled: list[Path]) -> None:
     assert len(compiled) == 1
 
 
-def test_of_two_builds_at_once_one_compiles(compiled: list[Path]) -> None:
-    builds = [threading.Thread(target=cached_wheel) for _ in range(2)]
-    for build in builds:
+def test_a_build_waits_for_another_one_of_the_same_key(compiled: list[Path], tmp_path: Path) -> None:
+    build = threading.Thread(target=cached_wheel)
+    (tmp_path / "cache" / "llama").mkdir(parents=True)
+    with alone(tmp_path / "cache" / "llama" / f"{build_key()}.lock"):
         build.start()
-    for build in builds:
-        build.join()
+        build.join(0.1)
+        assert compiled == []
+    build.join()
     assert len(compiled) == 1
 
 

@@ -1,0 +1,86 @@
+"""The API's description: OpenAPI at `/docs/openapi.json`, shown at `/docs` with a script that is served from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from litestar import Request, Router
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, Reference, SecurityScheme
+from litestar.static_files import create_static_files_router
+
+from service import __version__
+from service.api.auth import PUBLIC
+
+STATIC = Path(__file__).parent.parent / "static"
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mistral-api: the API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="../static/swagger-ui/swagger-ui.css">
+</head>
+<body>
+<div id="description"></div>
+<script src="../static/swagger-ui/swagger-ui-bundle.js"></script>
+<script>
+const base = location.pathname.replace(/\\/docs\\/?$/, "");
+SwaggerUIBundle({
+  url: base + "/docs/openapi.json",
+  dom_id: "#description",
+  deepLinking: true,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+});
+</script>
+</body>
+</html>
+"""
+
+
+class DocsPage(OpenAPIRenderPlugin):
+    """Swagger UI without anything from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """The page; it fetches the description itself."""
+        return PAGE.encode()
+
+
+def openapi_config(*, needs_key: bool) -> OpenAPIConfig:
+    """Litestar's configuration; the pages are open to everybody, as they tell nothing of the model."""
+    schemes: dict[str, SecurityScheme | Reference] = {
+        "key": SecurityScheme(type="http", scheme="bearer", description="One of `--api-key`.")
+    }
+    return OpenAPIConfig(
+        title="mistral-api",
+        version=__version__,
+        description=(
+            "One GGUF model over OpenAI's API, llama-server's, and `/infer`. `null` is as good as absent, unknown fields are "
+            "ignored, and a field that is known but not served yet is refused by name."
+        ),
+        path="/docs",
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, opt={PUBLIC: True}),
+        render_plugins=[DocsPage(), JsonRenderPlugin()],
+        components=Components(security_schemes=schemes if needs_key else None),
+        security=[{"key": []}] if needs_key else None,
+        use_handler_docstrings=True,
+    )
+
+
+def static_router() -> Router:
+    """Files that pages need."""
+    return create_static_files_router(
+        path="/static",
+        directories=[STATIC],
+        opt={PUBLIC: True},
+        include_in_schema=False,
+        cache_control=None,
+    )

@@ -1,0 +1,137 @@
+"""The trial of CPU kernels: the best library that survives is taken, and why another was not stands in the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from service.engine.llama.library import library_folder, library_path
+from service.engine.llama.variants import NoVariantRuns, by_score, choose_variant, find_variants, program, refusal
+from service.errors import SettingError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REGISTRY = library_path(library_folder(), "ggml")
+BEST = "extern int ggml_backend_score(void) { return 1 << 30; }"
+KINDS = {
+    "dies": BEST + "extern void *ggml_backend_init(void) { raise(SIGILL); return 0; }",
+    "hangs": BEST + "extern void *ggml_backend_init(void) { for (;;) pause(); }",
+    "empty": BEST,
+    "unasked": "extern int ggml_backend_score(void) { raise(SIGSEGV); return 1; }",
+    "unfit": "extern int ggml_backend_score(void) { return 0; }",
+}
+
+
+def folder_with(tmp_path: Path, *kinds: str) -> Path:
+    """The real libraries, and beside them some that are not what they say."""
+    for variant in find_variants(library_folder()):
+        (tmp_path / variant.path.name).symlink_to(variant.path)
+    for kind in kinds:
+        source = tmp_path / f"{kind}.c"
+        source.write_text(f"#include <signal.h>\n#include <unistd.h>\n{KINDS[kind]}\n")
+        library = tmp_path / f"libggml-cpu-{kind}.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def best_real() -> str:
+    return by_score(REGISTRY, find_variants(library_folder()), 10)[0].name
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_the_best_library_passes_within_the_time_it_may_take(best_real: str, caplog: pytest.LogCaptureFixture) -> None:
+    began = time.monotonic()
+    assert choose_variant(REGISTRY, library_folder()).name == best_real
+    assert time.monotonic() - began < 8, "two seconds on an idle machine"
+    assert messages(caplog) == []
+
+
+def test_every_library_that_fits_this_cpu_passes() -> None:
+    fitting = by_score(REGISTRY, find_variants(library_folder()), 10)
+    assert fitting == sorted(fitting, key=lambda variant: -variant.score)
+    assert fitting[-1].score > 0
+    assert [refusal([*program("try", REGISTRY), str(variant.path)], 30) for variant in fitting[::3]] == [None] * len(
+        fitting[::3]
+    )
+
+
+def test_a_library_that_dies_gives_way_to_the_next(
+    tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_with(tmp_path, "dies", "unfit")
+    assert choose_variant(REGISTRY, folder).name == best_real
+    assert messages(caplog) == [
+        "CPU kernels dies refused: killed by SIGILL while opening libggml-cpu-dies.so; trying the next best"
+    ]
+
+
+def test_a_library_that_hangs_gives_way_to_the_next(
+    tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_with(tmp_path, "hangs", "empty")
+    assert choose_variant(REGISTRY, folder, timeout=4).name == best_real
+    assert (
+        "CPU kernels hangs refused: no answer in 4 s while opening libggml-cpu-hangs.so; trying the next best"
+        in messages(caplog)
+    )
+    assert "CPU kernels empty refused: " in "\n".join(messages(caplog))
+
+
+def test_a_library_that_dies_when_asked_is_left_out(
+    tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_with(tmp_path, "unasked")
+    assert choose_variant(REGISTRY, folder).name == best_real
+    assert messages(caplog) == ["CPU kernels unasked refused: killed by SIGSEGV while asked what they fit"]
+
+
+def test_a_library_asked_for_by_name_is_not_tried(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "dies")
+    assert choose_variant(REGISTRY, folder, "dies").path == folder / "libggml-cpu-dies.so"
+
+
+def test_an_unknown_name_is_refused_with_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"--cpu-variant: 'i9' cannot be used; expected one of .*dies.*"):
+        choose_variant(REGISTRY, folder_with(tmp_path, "dies"), "i9")
+
+
+def test_a_folder_where_nothing_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NoVariantRuns, match="no CPU kernels in"):
+        choose_variant(REGISTRY, tmp_path)
+
+
+def test_a_build_for_one_cpu_is_tried_too(tmp_path: Path, best_real: str) -> None:
+    real = library_folder() / f"libggml-cpu-{best_real}.so"
+    (tmp_path / "libggml-cpu.so").symlink_to(real)
+    assert choose_variant(REGISTRY, tmp_path).name == "default"
+
+
+def test_a_model_runs_on_the_next_library(tmp_path: Path, best_real: str, tiny_model_path: Path) -> None:
+    """In a process of its own: a process opens its kernels once."""
+    program = f"""
+import json, logging
+from pathlib import Path
+logging.basicConfig(level=logging.WARNING)
+from service.engine.llama.loading import load_model
+from service.engine.llama.options import LlamaOptions
+model = load_model(LlamaOptions(Path({str(tiny_model_path)!r}), context=256, cpu_variants_dir=Path({str(tmp_path)!r})), lambda _: None)
+print(json.dumps([model.runtime.cpu_variant, model.runtime.anonymous_bytes]))
+model.close()
+"""
+    folder_with(tmp_path, "dies")
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    variant, anonymous = json.loads(run.stdout)
+    assert variant == best_real
+    assert 1 << 20 < anonymous < 1 << 30
+    assert "CPU kernels dies refused: killed by SIGILL" in run.stderr
