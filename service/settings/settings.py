@@ -46,7 +46,8 @@ class Settings:
         shown_default="the file's name",
     )  # fmt: skip
     chat_template: str = option(
-        "", MODEL, "A Jinja template for chats, or `chatml`.", spelled("--chat-template", "LLAMA_ARG_CHAT_TEMPLATE", TEXT),
+        "", MODEL, "A Jinja template for chats, or the name of a common one, such as `chatml`.",
+        spelled("--chat-template", "LLAMA_ARG_CHAT_TEMPLATE", TEXT),
         shown_default="the model's own",
     )  # fmt: skip
     chat_template_file: Path | None = option(
