@@ -25,7 +25,8 @@ METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 STEP = StepStats(
     seconds=0.03, decode_seconds=0.02, sample_seconds=0.008, decode_rows=3, prefill_rows=40, sampled_tokens=4,
-    reused_tokens=7, preemptions=1, evicted_cells=5, running=4, waiting=2, predicted_seconds=0.02, used_cells=60, cached_cells=30, total_cells=256,
+    reused_tokens=7, preemptions=1, evicted_cells=5, running=4, waiting=2, predicted_seconds=0.02,
+    used_cells=60, cached_cells=30, total_cells=256,
 )  # fmt: skip
 RECORD = RequestRecord(
     outcome=Outcome.STOP, prompt_tokens=47, cached_tokens=7, generated_tokens=11, queue_seconds=0.5,
