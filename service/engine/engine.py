@@ -95,11 +95,11 @@ class Engine:
 
     @property
     def running(self) -> int:
-        return self._door.inside if self._door else 0
+        return min(self._pulse.running, len(self._open))
 
     @property
     def waiting(self) -> int:
-        return self._door.waiting if self._door else 0
+        return len(self._open) - self.running
 
     @property
     def model(self) -> Model:

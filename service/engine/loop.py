@@ -72,12 +72,14 @@ class _Run:
 class Pulse:
     """What others may know of the loop while it runs; written by its thread, read by any.
 
-    `since` is when it began what it is at (None: idle), `predicted` how many seconds a step should take, `serving` whose rows are in it.
+    `since` is when it began what it is at (None: idle), `predicted` how many seconds a step should take, `serving` whose rows are in it,
+    `running` how many requests hold a place.
     """
 
     since: float | None = None
     predicted: float = 0.0
     serving: frozenset[str] = frozenset()
+    running: int = 0
 
     def stuck(self, now: float) -> bool:
         """Whether no step has ended for so long that none will."""
@@ -125,10 +127,12 @@ class Loop:
         if self._threads is not None and (count := self._threads.poll(began)) is not None:
             self._model.set_threads(count)
         plan = self._scheduler.plan(began)
+        self.pulse.running = self._scheduler.running
         if plan is not None:
             self._step(plan, began)
         if self._left:
             self._deliver(self._delivery(NO_STEP, _Run(), 0.0))
+        self.pulse.running = self._scheduler.running
         if not self._scheduler.has_work:
             self.pulse.since = None
 
