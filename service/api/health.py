@@ -9,7 +9,7 @@ from service.api.auth import PUBLIC
 from service.api.context import Service
 from service.api.describing import MODEL_ERRORS, READ
 from service.api.schemas.info import Health
-from service.engine.engine import EngineState
+from service.engine.interface import EngineState
 from service.errors import Draining, EngineDead
 
 UNWELL = {503: MODEL_ERRORS[503]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, ThreadCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,16 @@ CacheOp = CopyPrefix | Trim
 
 
 class DecodeResult(Enum):
-    """What `Model.decode` answers. After anything but OK no row of the call counts as computed."""
+    """What `Model.decode` answers. After anything but OK no row of the call counts as computed.
+
+    LOST: the sequences of the call are empty now (a model of whole states cannot take back the rows that it had computed).
+    """
 
     OK = "ok"
     NO_CELLS = "no cells"
     ABORTED = "aborted"
     FAILED = "failed"
+    LOST = "state lost"
 
 
 class Sampler(Protocol):
@@ -105,6 +109,9 @@ class Model(Protocol):
 
     def interrupt(self) -> None:
         """Makes a decode that runs now answer ABORTED soon, where the backend can. Safe in any thread."""
+
+    def set_threads(self, count: ThreadCount) -> None:
+        """Takes effect with the next decode."""
 
     def open_sampler(self, request: GenerationRequest) -> Sampler:
         """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""

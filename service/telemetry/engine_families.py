@@ -8,7 +8,7 @@ from pathlib import PurePath
 from prometheus_client import Metric
 
 from service import __version__
-from service.engine.engine import EngineState
+from service.engine.interface import EngineState
 from service.engine.memory import anonymous_bytes
 from service.engine.requests import EngineLimits, ModelInfo, Outcome, RuntimeInfo
 from service.errors import ServiceError
