@@ -174,6 +174,7 @@ def test_a_bad_option_is_named_with_its_value_and_what_would_be_right(arguments:
 
 def test_a_key_never_stands_in_a_refusal_or_in_the_settings_text() -> None:
     assert "geheim" not in refusal("--api-key", "geheim", "--port", "x")
+    assert refusal("--api-key", "geheim\nx") == "--api-key: '***' cannot be used; expected at least one key"
     assert "geheim" not in repr(read("--api-key", "geheim"))
 
 
