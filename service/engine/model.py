@@ -90,7 +90,7 @@ class Model(Protocol):
         """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text. Safe in any thread. Takes 10 ms or so for each megabyte."""
+        """Token ids of a text. Safe in any thread. Takes up to a second for each megabyte."""
 
     def piece(self, token: int, *, special: bool = True) -> bytes:
         """The bytes that a token stands for; with `special` control tokens too. Safe in any thread."""
