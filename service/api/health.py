@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import, route
+from litestar import route
 from litestar.di import NamedDependency
 
 from service.api.auth import PUBLIC
@@ -15,7 +15,14 @@ from service.errors import Draining, EngineDead
 UNWELL = {503: MODEL_ERRORS[503]}
 
 
-@route(["/health", "/v1/health"], http_method=READ, opt={PUBLIC: True}, summary="Health", tags=["Service"], responses=UNWELL)
+@route(
+    ["/health", "/v1/health"],
+    http_method=READ,
+    opt={PUBLIC: True},
+    summary="Health",
+    tags=["Service"],
+    responses=UNWELL,
+)
 async def health(service: NamedDependency[Service]) -> Health:
     """200 once the model is loaded; 503 with `progress` (0 to 1) before, and when the engine has died. Never waits."""
     check_model(service)

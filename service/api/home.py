@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from litestar import MediaType, Response,, route
+from litestar import MediaType, Response, route
 from litestar.di import NamedDependency
 
 from service import __version__

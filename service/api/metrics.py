@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Response,, route
+from litestar import Response, route
 from litestar.di import NamedDependency
 
 from service.api.context import Service

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import, route
+from litestar import route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -26,7 +26,13 @@ async def list_models(service: NamedDependency[Service]) -> ModelList:
     return ModelList([entry], "list", [model_entry(service)])
 
 
-@route(["/v1/models/{name:path}", "/models/{name:path}"], http_method=READ, summary="A model", tags=["Models"], responses=MODEL_ERRORS)
+@route(
+    ["/v1/models/{name:path}", "/models/{name:path}"],
+    http_method=READ,
+    summary="A model",
+    tags=["Models"],
+    responses=MODEL_ERRORS,
+)
 async def find_model(name: FromPath[str], service: NamedDependency[Service]) -> ModelEntry:
     """The model by its id, an alias or its path; anything else is a 404."""
     known = (service.model_name, *service.settings.aliases, service.engine.model.info.path)

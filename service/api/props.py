@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from litestar import, post, route
+from litestar import post, route
 from litestar.di import NamedDependency
 
 from service import __version__
 from service.api.context import Service
-from service.api.describing import MODEL_ERRORS, SWITCHED_OFF, READ
+from service.api.describing import MODEL_ERRORS, READ, SWITCHED_OFF
 from service.api.generation_settings import generation_settings
 from service.api.schemas.info import DefaultGeneration, Modalities, NextToken, Props, PropsChanged
 from service.engine.requests import GenerationRequest
