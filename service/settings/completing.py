@@ -12,12 +12,6 @@ from service.errors import SettingError
 if TYPE_CHECKING:
     from service.settings.settings import Settings
 
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-"""The format that `--chat-template chatml` names."""
-
 UNQUANTIZED = ("f32", "f16", "bf16")
 
 
@@ -36,7 +30,6 @@ def completed(settings: Settings, given_by: Mapping[str, str]) -> Settings:
         mmap=mmap,
         mlock=mlock,
         ubatch_size=min(settings.batch_size, settings.ubatch_size or settings.batch_size),
-        step_rows=min(settings.batch_size, settings.step_rows),
         chat_template=_chat_template(settings, given_by),
         api_key=settings.api_key + _keys_of_file(settings, given_by),
     )
@@ -59,16 +52,13 @@ def _load_flags(settings: Settings, given_by: Mapping[str, str]) -> tuple[bool, 
 
 
 def _chat_template(settings: Settings, given_by: Mapping[str, str]) -> str:
-    name = given_by.get("chat_template", "--chat-template")
-    if settings.chat_template_file is not None:
-        if settings.chat_template:
-            raise SettingError(name, "…", "no template file beside it")
-        return _text_of(settings.chat_template_file, given_by.get("chat_template_file", "--chat-template-file"))
-    if settings.chat_template == "chatml":
-        return CHATML
-    if settings.chat_template and "{" not in settings.chat_template:
-        raise SettingError(name, settings.chat_template, "a Jinja template, or chatml")
-    return settings.chat_template
+    """The template's text or name; chat/ knows the names."""
+    if settings.chat_template_file is None:
+        return settings.chat_template
+    name = given_by.get("chat_template_file", "--chat-template-file")
+    if settings.chat_template:
+        raise SettingError(name, str(settings.chat_template_file), "no --chat-template beside it")
+    return _text_of(settings.chat_template_file, name)
 
 
 def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> tuple[str, ...]:
