@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from service.errors import SettingError, SourceRefused, SourceUnreachable, WrongContent
+from service.fetch.client import trust
+from service.settings.fetching import FetchSettings
 from tests.component.fetch.conftest import Fetching
 from tests.support.file_server import Answer, FileServer, Seen, file_server, gguf, sha256
 
@@ -201,3 +206,50 @@ def test_a_file_of_certificates_that_is_none_is_a_wrong_setting(fetching: Fetchi
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(SettingError, match="--ca-file"):
         fetching("https://models.invalid/tiny.gguf", SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[FileServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with file_server(context) as running:
+        running.serve("/tiny.gguf", CONTENT)
+        yield running
+
+
+def address(server: FileServer) -> str:
+    return server.url("/tiny.gguf").replace("http://", "https://")
+
+
+def test_a_certificate_that_nobody_trusts_is_said_at_once_with_the_way_out(
+    tls_server: FileServer, fetching: Fetching
+) -> None:
+    with pytest.raises(SourceRefused, match=r"127\.0\.0\.1 shows a certificate that nobody here trusts .*--ca-file"):
+        fetching(address(tls_server))
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "MISTRAL_API_FETCH_CA_FILE"])
+def test_ones_own_authority_is_trusted_beside_the_others(
+    tls_server: FileServer, fetching: Fetching, authority: trustme.CA, tmp_path: Path, variable: str
+) -> None:
+    own = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(own))
+    assert fetching(address(tls_server), **{variable: str(own)}).read_bytes() == CONTENT
+    both = trust(FetchSettings(ca_file=own)).get_ca_certs()
+    assert len(both) > len(trust(FetchSettings()).get_ca_certs()) > 50
+
+
+def test_a_redirect_out_of_https_is_refused(
+    tls_server: FileServer, server: FileServer, fetching: Fetching, authority: trustme.CA, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    away = Answer(status=302, headers={"Location": server.url("/tiny.gguf")})
+    tls_server.files["/tiny.gguf"].looks.append(away)
+    with pytest.raises(SourceRefused, match="redirects from https:// to http://"):
+        fetching(address(tls_server), "--ca-file", str(tmp_path / "ca.pem"))
+    assert not server.requests
