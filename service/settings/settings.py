@@ -223,7 +223,7 @@ class Settings:
         spelled("--api-key", "LLAMA_API_KEY", words("at least one key", "KEYS")), repeats=True, secret=True,
     )  # fmt: skip
     api_key_file: Path | None = option(
-        None, ACCESS, "A file of keys, one a line, each with `priority=N` behind it if its requests shall wait for others; # begins a comment.",
+        None, ACCESS, "A file of keys, one a line; `priority=N` behind a key lets its requests wait for others. # begins a comment.",
         spelled("--api-key-file", "LLAMA_ARG_API_KEY_FILE", path("the path of a file of keys")),
     )  # fmt: skip
     cors_origins: str = option(
