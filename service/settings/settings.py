@@ -174,6 +174,11 @@ class Settings:
         0.0, BATCHING, "Seconds until a request fails with 504, also while it waits, where it does not say. 0: never.",
         spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
     )  # fmt: skip
+    cache_ram: int | None = option(
+        None, BATCHING, "MiB of memory for beginnings of prompts that had to leave the cache; 0: none, -1: no bound.",
+        spelled("-cram --cache-ram", "LLAMA_ARG_CACHE_RAM", whole(-1)),
+        shown_default="8192, but no more than a quarter of what is free",
+    )  # fmt: skip
     cache_isolation: str = option(
         "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",
         spelled("--cache-isolation", "MISTRAL_API_CACHE_ISOLATION", choice("none", "key")),
