@@ -43,7 +43,7 @@ class Settings:
     aliases: tuple[str, ...] = option(
         (), MODEL, "Names of the model in the API, with commas; the first stands in answers.",
         spelled("-a --alias", "LLAMA_ARG_ALIAS", words("names with commas between them", "NAMES")),
-        shown_default="the file's name",
+        shown_default="the model's path",
     )  # fmt: skip
     chat_template: str = option(
         "", MODEL, "A Jinja template for chats, or the name of a common one, such as `chatml`.",
