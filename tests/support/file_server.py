@@ -17,7 +17,7 @@ from typing import Any
 
 PROBE = "bytes=0-3"
 PIECE = 16 * 1024
-HOLD_SECONDS = 120.0
+HOLD_SECONDS = 900.0
 
 
 def gguf(size: int, seed: int = 0) -> bytes:
