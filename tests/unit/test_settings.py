@@ -240,7 +240,7 @@ def test_the_chat_template_comes_from_its_file_or_its_name(tmp_path: Path) -> No
     assert "beside it" in refusal("--chat-template", "chatml", "--chat-template-file", str(file))
 
 
-@pytest.mark.parametrize("arguments", [["--metrics"], ["--no-log-prefix"], ["--cache-reuse", "256"], ["--no-webui"]])
+@pytest.mark.parametrize("arguments", [["--metrics"], ["--no-log-prefix"], ["--cache-reuse", "256"], ["--no-slots"]])
 def test_what_changes_nothing_is_accepted_with_a_note(arguments: list[str]) -> None:
     assert [note.split()[0] for note in read(*arguments).notes] == [arguments[0]]
 
