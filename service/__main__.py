@@ -75,7 +75,6 @@ def _serve(settings: Settings) -> int:
     try:
         metrics = Metrics()
         engine = build_engine(settings, metrics)
-        metrics.watch(engine)
         return serve(create_app(settings, engine, metrics), engine, settings, sockets)
     finally:
         close_sockets(sockets)

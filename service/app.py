@@ -59,6 +59,7 @@ def create_app(settings: Settings, engine: Engine, metrics: Metrics) -> Litestar
         openapi_config=openapi_config(needs_key=bool(settings.api_key)),
         request_class=StrictRequest,
         request_max_body_size=settings.max_body_size,
+        logging_config=None,  # Litestar would take the log away from telemetry/logs.py
         debug=False,
     )
 

@@ -11,6 +11,8 @@
     |-- QueueFull                    429  come back after `retry_after` seconds
     |-- RequestFailed                500  this request's own rows could not be computed; others go on
     |-- InternalError                500  a bug of ours
+    |-- NotSupported                 501  an endpoint that an option must open
+    |-- DeadlineExceeded             504  not done in the time that the client gave it
     `-- Unavailable                  503
         |-- ModelLoading             503  not yet
         |-- Draining                 503  not any more
@@ -122,6 +124,15 @@ class NotSupported(ServiceError):
     """The endpoint is there, but the settings have not switched it on."""
 
     status, kind, label = 501, "not_supported_error", "not_supported"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's own deadline came before its end; what was generated until then has been sent."""
+
+    status, kind, label = 504, "timeout_error", "deadline_exceeded"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request was not done within its deadline of {seconds:g} seconds", param="timeout")
 
 
 class Unavailable(ServiceError):

@@ -12,16 +12,17 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
-from uvicorn._types import ASGIApplication
 
-from service.engine.engine import Engine, EngineState
+from service.engine.engine import Engine
+from service.engine.interface import EngineState
 from service.errors import EngineDead, StartError
 from service.listening import BACKLOG, shown_address
 from service.settings import Settings
@@ -98,8 +99,8 @@ class DrainingServer(uvicorn.Server):
         log.info("ready", model=self._engine.model.info.path, seconds=round(monotonic() - began, 2))
 
 
-def serve(app: ASGIApplication, engine: Engine, settings: Settings, sockets: list[socket.socket]) -> int:
-    """Serves until a signal comes; the process's exit code."""
+def make_server(app: Callable[..., Any], engine: Engine, settings: Settings) -> DrainingServer:
+    """A server of one worker, with no log of its own."""
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -113,7 +114,12 @@ def serve(app: ASGIApplication, engine: Engine, settings: Settings, sockets: lis
         timeout_keep_alive=settings.timeout,
         timeout_graceful_shutdown=FLUSH_SECONDS,
     )
-    server = DrainingServer(config, engine, settings)
+    return DrainingServer(config, engine, settings)
+
+
+def serve(app: Callable[..., Any], engine: Engine, settings: Settings, sockets: list[socket.socket]) -> int:
+    """Serves until a signal comes; the process's exit code."""
+    server = make_server(app, engine, settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets))
     return server.exit_code

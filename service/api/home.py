@@ -13,12 +13,13 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from litestar import HttpMethod, Request, Response, Router, route
+from litestar import Request, Response, Router, route
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from service.api.auth import PUBLIC
+from service.api.describing import READ
 from service.errors import NotFound
 
 BUILT = Path(__file__).parent.parent / "static" / "ui"
@@ -113,7 +114,7 @@ def page_routes(folder: Path = BUILT) -> list[ControllerRouterHandler]:
         if path.suffix not in SUFFIXES.values()
     }
 
-    @route("/", http_method=[HttpMethod.GET, HttpMethod.HEAD], opt={PUBLIC: True}, include_in_schema=False)
+    @route("/", http_method=READ, opt={PUBLIC: True}, include_in_schema=False)
     async def home(request: Request[Any, Any, Any]) -> Response[bytes | None]:
         """The page. Its links are relative, so its own path has to end with a slash."""
         path = str(request.scope["raw_path"].decode("ascii", "replace"))
@@ -121,9 +122,7 @@ def page_routes(folder: Path = BUILT) -> list[ControllerRouterHandler]:
             return Response(None, status_code=308, headers={"location": path + "/"})
         return page.answer(request)
 
-    @route(
-        "/assets/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], opt={PUBLIC: True}, include_in_schema=False
-    )
+    @route("/assets/{name:str}", http_method=READ, opt={PUBLIC: True}, include_in_schema=False)
     async def asset(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes | None]:
         """A file of the page."""
         if name not in assets:

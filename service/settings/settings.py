@@ -48,7 +48,8 @@ class Settings:
         shown_default="the file's name",
     )  # fmt: skip
     chat_template: str = option(
-        "", MODEL, "A Jinja template for chats, or `chatml`.", spelled("--chat-template", "LLAMA_ARG_CHAT_TEMPLATE", TEXT),
+        "", MODEL, "A Jinja template for chats, or the name of a common one, such as `chatml`.",
+        spelled("--chat-template", "LLAMA_ARG_CHAT_TEMPLATE", TEXT),
         shown_default="the model's own",
     )  # fmt: skip
     chat_template_file: Path | None = option(
@@ -75,6 +76,10 @@ class Settings:
     threads: int = option(
         -1, RUN, "Threads for generation. -1: the CPUs this process may use.",
         spelled("-t --threads", "LLAMA_ARG_THREADS", whole(-1)),
+    )  # fmt: skip
+    cpu_limit: int = option(
+        0, RUN, "Thousandths of a CPU that this process may use, as Kubernetes' Downward API says them. 0: only what the system says.",
+        spelled("--cpu-limit", "MISTRAL_API_CPU_LIMIT", whole(0)),
     )  # fmt: skip
     threads_batch: int = option(
         -1, RUN, "Threads for prompts. -1: as many as --threads.",
@@ -155,13 +160,25 @@ class Settings:
         512, BATCHING, "Tokens that llama.cpp computes at once; 0 and more than a step has are --batch-size.",
         spelled("-ub --ubatch-size", "LLAMA_ARG_UBATCH", whole(0)),
     )  # fmt: skip
-    step_rows: int = option(
-        128, BATCHING, "The most prompt tokens of a step while somebody waits for their next token.",
-        spelled("--step-rows", "MISTRAL_API_STEP_ROWS", whole(1)),
+    token_gap_ms: int = option(
+        500, BATCHING, "The longest pause, in ms, that a running text should see while prompts of others are computed.",
+        spelled("--token-gap-ms", "MISTRAL_API_TOKEN_GAP_MS", whole(1)),
     )  # fmt: skip
     queue_limit: int = option(
         256, BATCHING, "Requests that may wait; more are sent away with 429.",
         spelled("--queue-limit", "MISTRAL_API_QUEUE_LIMIT", whole(0)),
+    )  # fmt: skip
+    queue_tokens: int = option(
+        0, BATCHING, "Prompt tokens that may wait in all; more are sent away with 429. 0: as many as fill the cache four times.",
+        spelled("--queue-tokens", "MISTRAL_API_QUEUE_TOKENS", whole(0)),
+    )  # fmt: skip
+    request_timeout: float = option(
+        0.0, BATCHING, "Seconds until a request fails with 504, also while it waits, where it does not say. 0: never.",
+        spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
+    )  # fmt: skip
+    cache_isolation: str = option(
+        "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",
+        spelled("--cache-isolation", "MISTRAL_API_CACHE_ISOLATION", choice("none", "key")),
     )  # fmt: skip
     n_predict: int = option(
         -1, BATCHING, "The most tokens of an answer where the request does not say. -1: no bound but the context.",
@@ -220,7 +237,7 @@ class Settings:
         spelled("--api-key", "LLAMA_API_KEY", words("at least one key", "KEYS")), repeats=True, secret=True,
     )  # fmt: skip
     api_key_file: Path | None = option(
-        None, ACCESS, "A file of keys, one a line; lines with # are comments.",
+        None, ACCESS, "A file of keys, one a line, each with `priority=N` behind it if its requests shall wait for others; # begins a comment.",
         spelled("--api-key-file", "LLAMA_ARG_API_KEY_FILE", path("the path of a file of keys")),
     )  # fmt: skip
     cors_origins: str = option(
@@ -264,6 +281,8 @@ class Settings:
 
     sampling: SamplingDefaults = SamplingDefaults()
     notes: tuple[str, ...] = field(default=())
+    key_priorities: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """Keys of the key file that have a priority."""
 
     @property
     def alias(self) -> str:

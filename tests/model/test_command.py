@@ -96,7 +96,11 @@ def test_a_taken_port_is_one_line_of_the_log() -> None:
     assert "Address already in use" in line["event"]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no model", b"GGUF\x03\x00\x00\x00" + bytes(64)])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no model", b"GGUF\x03\x00\x00\x00" + bytes(64)],
+    ids=["missing", "empty", "other", "header only"],
+)
 def test_a_file_that_is_no_model_ends_the_start_with_one_line_that_has_its_path(
     tmp_path: Path, content: bytes | None
 ) -> None:
@@ -120,12 +124,12 @@ def test_an_unknown_kernel_ends_the_start_with_one_line(tiny_model_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_what_runs_finish_and_refuses_what_comes(tiny_model_path: Path, number: signal.Signals) -> None:
-    with ready(tiny_model_path, "--drain-delay", "1.5", "--drain-timeout", "30", "-c", "4096") as command:
+    with ready(tiny_model_path, "--drain-delay", "1", "--drain-timeout", "60", "-c", "1024") as command:
         url = command.url
         assert httpx.get(f"{url}/health/ready").status_code == 200
-        stream = Stream(url, 1000)
+        stream = Stream(url, 300)
         command.signal(number)
-        command.wait_for("draining")
+        assert command.wait_for("draining")["running"] == 1
         assert httpx.get(f"{url}/health/ready").status_code == 503
         assert httpx.get(f"{url}/health/live").status_code == 200
         late = httpx.post(f"{url}/v1/completions", json={"prompt": "x"})
@@ -134,11 +138,11 @@ def test_a_signal_lets_what_runs_finish_and_refuses_what_comes(tiny_model_path: 
         code, seconds = command.ended()
         stream.join()
     assert code == 0
-    assert seconds > 1.0
+    assert seconds > 0.5
     assert stream.failure is None
     assert stream.text.endswith("data: [DONE]\n\n")
     requests = [line for line in command.lines if line["event"] == "request" and line["status"] == 200]
-    assert [(line["generated_tokens"], line["finish_reason"]) for line in requests] == [(1000, "length")]
+    assert [(line["generated_tokens"], line["finish_reason"]) for line in requests] == [(300, "length")]
     assert SECRET not in json.dumps(command.lines)
 
 
@@ -174,15 +178,14 @@ def test_with_nothing_to_drain_the_end_comes_after_the_delay(tiny_model_path: Pa
     assert seconds < 5
 
 
-def test_a_signal_while_the_model_loads_ends_without_a_delay(tiny_model_path: Path) -> None:
-    with running_command("--model", str(tiny_model_path), "--drain-delay", "30") as command:
-        url = command.url
-        assert httpx.get(f"{url}/health").status_code in (200, 503)
+def test_a_signal_while_the_model_loads_ends_well(tiny_model_path: Path) -> None:
+    with running_command("--model", str(tiny_model_path), "--drain-delay", "0.2") as command:
+        command.wait_for("listening")
         command.signal()
         code, seconds = command.ended()
-    if "draining" not in [line["event"] for line in command.lines]:
-        assert code == 0
-        assert seconds < 10
+    assert code == 0
+    assert seconds < 15
+    assert command.lines[-1]["event"] == "ended"
 
 
 def test_every_line_of_the_log_is_json(tiny_model_path: Path) -> None:

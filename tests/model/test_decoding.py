@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import count
 
 import numpy as np
 import pytest
+from llama_cpp import llama_cpp as native
 
 from service.engine.llama.model import LlamaModel
 from service.engine.model import CopyPrefix, DecodeResult, Rows, Trim
+from service.engine.requests import ThreadCount
 from tests.support.native import clear, generate, logits_after, prompt_of, request_for, tokens_of
 
 PROMPTS = ["Hello world", "The quick brown fox", "Once upon a time there was", "1 2 3", "Whats the value of pi?"]
@@ -109,6 +112,23 @@ def test_an_interrupted_decode_leaves_nothing_behind(tiny: LlamaModel) -> None:
     np.testing.assert_allclose(tiny.logits(0), expected, atol=1e-3)
 
 
+def test_rows_computed_before_an_interruption_go_too(tiny: LlamaModel) -> None:
+    prompt = prompt_of(tiny, "one two three four five " * 30)[:100]
+    expected = logits_after(tiny, 0, 0, prompt)
+    clear(tiny)
+    asked, limit = count(), 1 << 30
+    callback = native.ggml_abort_callback(lambda _: next(asked) > limit)
+    native.llama_set_abort_callback(tiny._context, callback, None)
+    assert tiny.decode([Rows(0, 0, prompt, wants_sample=True)]) is DecodeResult.OK
+    clear(tiny)
+    asked, limit = count(), next(asked) // 2  # in the second or third of four ubatches
+    result = tiny.decode([Rows(0, 0, prompt, wants_sample=True)])
+    native.llama_set_abort_callback(tiny._context, tiny._abort.callback, tiny._abort.data)
+    assert result is DecodeResult.ABORTED
+    assert native.llama_memory_seq_pos_max(tiny._memory, 0) == -1
+    np.testing.assert_allclose(logits_after(tiny, 0, 0, prompt), expected, atol=1e-3)
+
+
 def test_a_batch_that_llama_refuses_fails_and_leaves_nothing_behind(tiny: LlamaModel) -> None:
     prompt = prompt_of(tiny, "Hello world")
     assert (
@@ -129,7 +149,7 @@ def test_no_rows_or_too_many_never_reach_the_library(tiny: LlamaModel, counts: l
 def test_threads_can_be_changed_between_decodes(tiny: LlamaModel) -> None:
     prompt = prompt_of(tiny, "Hello world")
     before = logits_after(tiny, 0, 0, prompt)
-    tiny.set_threads(1, 1)
+    tiny.set_threads(ThreadCount(1, 1))
     after = logits_after(tiny, 1, 0, prompt)
-    tiny.set_threads(2, 2)
+    tiny.set_threads(ThreadCount(2, 2))
     np.testing.assert_allclose(after, before, atol=1e-3)

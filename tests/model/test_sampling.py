@@ -6,13 +6,11 @@ import math
 from contextlib import closing, suppress
 from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 from llama_cpp import llama_cpp as native
 
 from service.engine.llama.chain import Chain
 from service.engine.llama.model import LlamaModel
-from service.engine.llama.probabilities import LOWEST
 from service.engine.requests import RANDOM_SEED, GenerationRequest, Sample, SamplingParams
 from service.errors import InvalidRequest
 from tests.support.native import GREEDY, clear, generate, logits_after, prompt_of, request_for, tokens_of
@@ -176,67 +174,6 @@ def test_dry_samplers_are_kept_apart_by_their_parameters(tiny: LlamaModel) -> No
         params = replace(tempted, dry_multiplier=50.0, dry_base=1.0, dry_allowed_length=allowed)
         with closing(tiny.open_sampler(GenerationRequest("r", prompt, params))) as sampler:
             assert (sampler.sample(0).token == words[-1]) == (allowed > len(words) * 2 - 1)
-
-
-def test_log_probabilities_are_those_of_the_raw_logits(tiny: LlamaModel) -> None:
-    clear(tiny)
-    request = request_for(
-        tiny, "Hello world", SamplingParams(temperature=0.0, top_k=1, logit_bias=((9, 50.0),)), probabilities=5
-    )
-    [[sample]] = generate(tiny, [request], 1)
-    logits = tiny.logits(0).astype(np.float64)
-    expected = logits - np.log(np.exp(logits).sum())
-    assert sample.probabilities is not None
-    assert sample.token == sample.probabilities.chosen.token == 9
-    assert sample.probabilities.chosen.value == pytest.approx(expected[9], abs=1e-5)
-    top = np.argsort(-logits)[:5]
-    assert [chance.token for chance in sample.probabilities.top] == list(top)
-    assert [chance.value for chance in sample.probabilities.top] == pytest.approx(list(expected[top]), abs=1e-5)
-    assert [chance.piece for chance in sample.probabilities.top] == [
-        tiny.piece(int(token), special=False) for token in top
-    ]
-
-
-def test_all_log_probabilities_sum_to_one(tiny: LlamaModel) -> None:
-    clear(tiny)
-    [[sample]] = generate(tiny, [request_for(tiny, "Hello world", probabilities=10**6)], 1)
-    assert sample.probabilities is not None
-    assert len(sample.probabilities.top) == tiny.info.vocabulary
-    assert sum(math.exp(chance.value) for chance in sample.probabilities.top) == pytest.approx(1.0, abs=1e-6)
-    assert min(chance.value for chance in sample.probabilities.top) > LOWEST
-
-
-def test_probabilities_after_the_chain_are_those_it_chose_from(tiny: LlamaModel) -> None:
-    clear(tiny)
-    params = SamplingParams(seed=3, top_k=4, top_p=1.0, min_p=0.0, temperature=2.0)
-    request = replace(request_for(tiny, "Hello world", params, probabilities=10), post_sampling_probabilities=True)
-    [[sample]] = generate(tiny, [request], 1)
-    logits = tiny.logits(0).astype(np.float64)
-    top = np.argsort(-logits)[:4]
-    expected = np.exp(logits[top] / 2) / np.exp(logits[top] / 2).sum()
-    assert sample.probabilities is not None
-    assert [chance.token for chance in sample.probabilities.top] == list(top)
-    assert [chance.value for chance in sample.probabilities.top] == pytest.approx(list(expected), abs=1e-5)
-    assert sample.probabilities.chosen in sample.probabilities.top
-
-
-@pytest.mark.parametrize("params", [HOT, GREEDY, ALL_ON, replace(HOT, mirostat=2), replace(HOT, xtc_probability=1.0)])
-def test_asking_for_probabilities_changes_no_text(tiny: LlamaModel, params: SamplingParams) -> None:
-    seeded = replace(params, seed=5)
-    plain = tokens_of(one(tiny, seeded))
-    for post_sampling in (False, True):
-        clear(tiny)
-        request = replace(request_for(tiny, "Hello world", seeded, 3), post_sampling_probabilities=post_sampling)
-        assert tokens_of(generate(tiny, [request], 16)[0]) == plain
-
-
-def test_greedy_choices_are_certain_after_the_chain(tiny: LlamaModel) -> None:
-    clear(tiny)
-    request = replace(request_for(tiny, "Hello world", GREEDY, 5), post_sampling_probabilities=True)
-    [[sample]] = generate(tiny, [request], 1)
-    assert sample.probabilities is not None
-    assert sample.probabilities.top == (sample.probabilities.chosen,)
-    assert sample.probabilities.chosen.value == 1.0
 
 
 @pytest.mark.parametrize(

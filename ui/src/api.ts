@@ -36,6 +36,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Headers hold bytes; the service reads a key as UTF-8. */
+const utf8 = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
+
 interface Asked {
   body?: unknown;
   signal?: AbortSignal;
@@ -47,7 +50,7 @@ export async function ask(path: string, { body, signal }: Asked = {}): Promise<R
     const headers: Record<string, string> = {};
     if (body !== undefined) headers["content-type"] = "application/json";
     const key = apiKey.value;
-    if (key) headers.authorization = `Bearer ${key}`;
+    if (key) headers.authorization = `Bearer ${utf8(key)}`;
     const sent: RequestInit = { headers, cache: "no-store" };
     if (body !== undefined) Object.assign(sent, { method: "POST", body: JSON.stringify(body) });
     if (signal) sent.signal = signal;
