@@ -73,7 +73,7 @@ function Composer() {
   };
   const changed = changedSettings();
   return (
-    <form class="composer" onSubmit={(event) => { event.preventDefault(); submit(); }}>
+    <form class="composer" aria-label={t.chat.placeholder} onSubmit={(event) => { event.preventDefault(); submit(); }}>
       <textarea
         ref={area} id="message" rows={1} aria-label={t.chat.input} placeholder={t.chat.placeholder} value={text}
         onInput={(event) => (draft.value = event.currentTarget.value)} onKeyDown={onKeyDown} title={t.chat.hint}
@@ -124,7 +124,7 @@ export function ChatView() {
   return (
     <>
       <main id="main" class="chat" ref={place} tabIndex={-1} onScroll={onScroll}>
-        <h2 class="unseen">{conversation?.title || t.chat.heading}</h2>
+        <h1 class="unseen">{conversation?.title || t.chat.heading}</h1>
         {path.length ? <ol class="messages">{path.map((message) => <MessageView key={message.id} message={message} />)}</ol> : <Welcome />}
         {unanswered && conversation && (
           <p class="unanswered"><button type="button" onClick={() => answer(conversation, conversation.leaf)}>{t.chat.regenerate}</button></p>

@@ -151,7 +151,7 @@ export function MessageView({ message }: { message: Message }) {
   };
   return (
     <li class={`message ${message.role}`} aria-busy={run !== undefined}>
-      <h3 class="unseen">{speaker}</h3>
+      <h2 class="unseen">{speaker}</h2>
       {inside()}
     </li>
   );

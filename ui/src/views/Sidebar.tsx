@@ -102,7 +102,7 @@ export function Sidebar() {
       {menuOpen.value && <button type="button" class="veil" aria-label={t.closeMenu} onClick={() => (menuOpen.value = false)} />}
       <aside class={`side ${menuOpen.value ? "open" : ""}`} aria-label={t.menu}>
         <div class="brand">
-          <h1>{t.appName}</h1>
+          <p class="name">{t.appName}</p>
           <IconButton icon="close" label={t.closeMenu} class="only-narrow" onClick={() => (menuOpen.value = false)} />
         </div>
         <button type="button" class="new" onClick={newChat}><Icon name="plus" />{t.conversations.new}</button>

@@ -1,4 +1,4 @@
-import{R as e,_ as t,i as n,r,t as i,v as a,x as o,z as s}from"./jsxRuntime-DAreQIst.js";import{t as c}from"./Copy-BkIU-uNn.js";var l=({needsKey:e})=>e?`$MISTRAL_API_KEY`:`none`,u=e=>`curl ${e.url}/chat/completions \\
+import{R as e,_ as t,i as n,r,t as i,v as a,x as o,z as s}from"./jsxRuntime-BhmwqL-H.js";import{t as c}from"./Copy-CbDXrJzZ.js";var l=({needsKey:e})=>e?`$MISTRAL_API_KEY`:`none`,u=e=>`curl ${e.url}/chat/completions \\
   -H 'Content-Type: application/json' \\${e.needsKey?`
   -H "Authorization: Bearer $MISTRAL_API_KEY" \\`:``}
   -d '{
