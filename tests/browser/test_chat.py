@@ -95,7 +95,9 @@ def test_a_deleted_message_can_be_brought_back(server: LiveServer, open_page: Op
     expect(answers(page)).to_have_count(1)
 
 
-def test_reloading_keeps_the_conversation_and_an_answer_that_was_being_written(server: LiveServer, open_page: Opener) -> None:
+def test_reloading_keeps_the_conversation_and_an_answer_that_was_being_written(
+    server: LiveServer, open_page: Opener
+) -> None:
     model = speaking(server)
     model.pause, model.says = 0.02, "word " * 400
     page = open_page(server.url)

@@ -95,7 +95,11 @@ async def live_server(
         return fake
 
     metrics = Metrics()
-    engine = Engine(load or load_fake, options or EngineOptions(parallel=8, split_context=False, queue=256, calibrate=False), metrics)
+    engine = Engine(
+        load or load_fake,
+        options or EngineOptions(parallel=8, split_context=False, queue=256, calibrate=False),
+        metrics,
+    )
     app = create_app(settings or Settings(), engine, metrics)
     config = uvicorn.Config(
         app, http="httptools", lifespan="on", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1

@@ -6,7 +6,7 @@ import {
   titleOf, withMessage, withoutMessage,
 } from "./conversation";
 import { first } from "./metrics";
-import { readMetrics, state, untilReady } from "./server";
+import { lookNow, readMetrics, state, untilReady } from "./server";
 import { allConversations, dropConversation, onForeignChange, readStored, recall, remember, saveConversation } from "./store";
 import { t } from "./texts";
 
@@ -234,6 +234,7 @@ async function mended(id: string, error: unknown, signal: AbortSignal): Promise<
     if (error.status === 429 || (error.status === 503 && error.retryAfter)) {
       const until = Date.now() + (error.retryAfter ?? 1) * 1000;
       update(id, { phase: { name: error.status === 429 ? "retry" : "unavailable", until } });
+      lookNow();
       await pause(until - Date.now(), signal);
       return true;
     }

@@ -1,13 +1,15 @@
 // Shortcuts, as `t.shortcuts` lists them.
 import { current, currentId, currentRun, regenerate, select, showBranch, stop } from "./chat";
-import { pathTo, siblings } from "./conversation";
+import { partThinking, pathTo, siblings } from "./conversation";
 import { copyText } from "./markdown";
 import { dialog, editing, menuOpen, show, VIEWS } from "./page";
 import { keyAsked } from "./api";
-import { partThinking } from "./conversation";
 
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+
+/** As in styles.css: conversations are a drawer then. */
+const isNarrow = (): boolean => matchMedia("(max-width: 54rem)").matches;
 
 export const focusInput = (): void => document.querySelector<HTMLElement>("#message")?.focus();
 
@@ -52,7 +54,7 @@ function shortcut(event: KeyboardEvent): (() => void) | undefined {
   }
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     return () => {
-      menuOpen.value = true;
+      menuOpen.value = isNarrow();
       requestAnimationFrame(() => document.querySelector<HTMLElement>("#search")?.focus());
     };
   }

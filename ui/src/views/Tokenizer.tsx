@@ -76,7 +76,7 @@ export function Tokenizer() {
         <span class="help" role="status">{t.server.tokenCount(pieces.length)}</span>
       </div>
       {problem && <p class="problem" role="alert">{problem}</p>}
-      <ol class="tokens">
+      <ol class="tokens" tabIndex={0} aria-label={t.server.tokenCount(pieces.length)}>
         {pieces.slice(0, 2000).map(({ id, piece }, index) => (
           <li key={index}><span>{visible(piece)}</span><small>{id}</small></li>
         ))}
