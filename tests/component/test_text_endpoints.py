@@ -251,6 +251,7 @@ async def test_the_model_is_found_by_every_name_it_has() -> None:
             answer = await server.client.get(f"/v1/models/{name}")
             assert answer.status_code == 200, name
             assert answer.json()["id"] == "mistral"
+        assert (await server.client.get("/models/mistral")).status_code == 200
         unknown = await server.client.get("/v1/models/gpt-4")
         assert unknown.status_code == 404
         assert unknown.json()["error"]["type"] == "not_found_error"
