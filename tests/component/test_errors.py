@@ -111,6 +111,7 @@ async def test_one_request_of_several_texts_that_finds_the_queue_full_leaves_non
         server.model.gate.clear()
         async with server.client.stream("POST", TEXT, json=text(stream=True, sse_ping_interval=1)):
             assert (await server.post(TEXT, text(n=3))).status_code == 429
+            assert server.engine.running + server.engine.waiting == 1
             server.model.gate.set()
         await server.until_idle()
 
