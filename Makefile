@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs bench lock model clean
+.PHONY: help install dev run test check format docs bench lock model image wheel clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,18 @@ lock: ## Resolve requirements/*.in into *.txt; pins that still fit stay (ARGS=--
 	@for name in build runtime setup lock; do $(LOCK) requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(LOCK) requirements/dev.in --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@for name in llama models; do $(LOCK) --no-deps requirements/$$name.in --output-file requirements/$$name.txt; done
+
+IMAGE ?= mistral-api
+TARGET ?= runtime
+# A compiled wheel, as `make wheel` leaves it; without one the build compiles llama.cpp.
+WHEEL ?=
+
+image: ## Build the container image (IMAGE=name:tag TARGET=dev|cuda WHEEL=build/llama/….whl)
+	@scripts/build_image.sh "$(IMAGE)" "$(TARGET)" "$(WHEEL)"
+
+wheel: $(STAMP)python ## Leave the compiled llama-cpp-python in build/llama/
+	@rm -rf build/llama
+	@$(BIN)/python scripts/build_llama.py build/llama
 
 clean: ## Remove what was installed and built here (models and the compiled wheel's cache stay)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -30,6 +30,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Does what the command line says; the exit code."""
+    if arguments[:1] == ["health"]:
+        return _health(arguments[1:], environment)
     try:
         settings = Settings.from_arguments(arguments, environment)
     except SettingError as error:
@@ -47,6 +49,18 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         except StartError as error:
             log.error(str(error))
             return 1
+
+
+def _health(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    from service.asking import ask, served_arguments
+
+    try:
+        unwell = ask(arguments or served_arguments(), environment)
+    except SettingError as error:
+        unwell = str(error)
+    if unwell:
+        sys.stderr.write(f"mistral-api: {unwell}\n")
+    return 1 if unwell else 0
 
 
 def _asked_text(settings: Settings) -> str:
