@@ -14,10 +14,10 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs bench lock model image wheel clean
+.PHONY: help install dev run test check format docs bench lock model image wheel chart k8s clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)project ## Leave the command at .venv/bin/mistral-api (the first time compiles llama.cpp: some 8 minutes)
 
@@ -32,6 +32,7 @@ check: dev ## Format, lint, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.chart_docs --check
 
 format: dev ## Rewrite the code in the common format
 	$(BIN)/ruff format
@@ -105,6 +106,12 @@ image: ## Build the container image (IMAGE=name:tag TARGET=dev|cuda WHEEL=build/
 wheel: $(STAMP)python ## Leave the compiled llama-cpp-python in build/llama/
 	@rm -rf build/llama
 	@$(BIN)/python scripts/build_llama.py build/llama
+
+chart: dev ## Rewrite what follows from the chart's values.yaml (schema, table)
+	@$(BIN)/python -m scripts.chart_docs
+
+k8s: dev ## Rewrite k8s/ from the chart (needs helm)
+	@$(BIN)/python scripts/render_k8s.py
 
 clean: ## Remove what was installed and built here (models and the compiled wheel's cache stay)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
