@@ -21,7 +21,8 @@ import structlog
 import uvicorn
 import uvloop
 
-from service.engine.engine import Engine, EngineState
+from service.engine.engine import Engine
+from service.engine.interface import EngineState
 from service.errors import EngineDead, StartError
 from service.listening import BACKLOG, shown_address
 from service.settings import Settings

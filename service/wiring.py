@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.engine.engine import Engine, EngineOptions, Observer
+from service.engine.engine import Engine
+from service.engine.interface import EngineOptions, Observer
 from service.engine.llama.loading import model_loader
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
-from service.engine.threads import thread_count
+from service.engine.requests import ThreadCount
+from service.engine.threads import ThreadWatch, ThreadWishes
 from service.settings import Settings
 
 AUTO_PARALLEL = 8
@@ -16,7 +18,13 @@ LEAST_SEQUENCES = 64
 
 def build_engine(settings: Settings, observer: Observer) -> Engine:
     """The engine of these settings, not started."""
-    return Engine(model_loader(llama_options(settings)), engine_options(settings), observer)
+    threads = thread_watch(settings)
+    return Engine(model_loader(llama_options(settings, threads.count)), engine_options(settings), observer, threads)
+
+
+def thread_watch(settings: Settings) -> ThreadWatch:
+    """What says how many threads the kernels may use, now and later."""
+    return ThreadWatch(ThreadWishes(settings.threads, settings.threads_batch, settings.cpu_limit))
 
 
 def engine_options(settings: Settings) -> EngineOptions:
@@ -25,14 +33,15 @@ def engine_options(settings: Settings) -> EngineOptions:
     return EngineOptions(
         parallel=AUTO_PARALLEL if automatic else settings.parallel,
         split_context=not (automatic if settings.kv_unified is None else settings.kv_unified),
-        busy_prefill=settings.step_rows,
         queue=settings.queue_limit,
+        queue_tokens=settings.queue_tokens,
+        token_gap=settings.token_gap_ms / 1000,
+        calibrate=settings.warmup,
     )
 
 
-def llama_options(settings: Settings) -> LlamaOptions:
+def llama_options(settings: Settings, threads: ThreadCount) -> LlamaOptions:
     """How the model is to be loaded. Half of the sequence ids or more are left for cached prefixes."""
-    threads = thread_count(settings.threads)
     parallel = engine_options(settings).parallel
     return LlamaOptions(
         path=settings.model or Path(),
@@ -40,8 +49,8 @@ def llama_options(settings: Settings) -> LlamaOptions:
         batch=settings.batch_size,
         ubatch=settings.ubatch_size,
         sequences=min(MAX_SEQUENCES, max(LEAST_SEQUENCES, 2 * parallel)),
-        threads=threads,
-        threads_batch=thread_count(settings.threads_batch) if settings.threads_batch > 0 else threads,
+        threads=threads.decode,
+        threads_batch=threads.batch,
         gpu_layers=settings.n_gpu_layers,
         flash_attn=settings.flash_attn,
         cache_type_k=settings.cache_type_k,

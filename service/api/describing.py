@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from litestar.enums import HttpMethod
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, RequestBody
 
@@ -13,6 +14,8 @@ from service.api.schemas.answers import ErrorBody
 from service.api.sse import MEDIA_TYPE
 
 JSON = "application/json"
+READ = (HttpMethod.GET, HttpMethod.HEAD)
+"""Methods of what is only read."""
 
 
 def _error(description: str) -> ResponseSpec:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from litestar import get
+from litestar import route
 from litestar.di import NamedDependency
 
 from service.api.auth import PUBLIC
 from service.api.context import Service
-from service.api.describing import MODEL_ERRORS
+from service.api.describing import MODEL_ERRORS, READ
 from service.api.schemas.info import Health
-from service.engine.engine import EngineState
+from service.engine.interface import EngineState
 from service.errors import Draining, EngineDead
 
 UNWELL = {503: MODEL_ERRORS[503]}
 
 
-@get(["/health", "/v1/health"], opt={PUBLIC: True}, summary="Health", tags=["Service"], responses=UNWELL)
+@route(
+    ["/health", "/v1/health"],
+    http_method=READ,
+    opt={PUBLIC: True},
+    summary="Health",
+    tags=["Service"],
+    responses=UNWELL,
+)
 async def health(service: NamedDependency[Service]) -> Health:
     """200 once the model is loaded; 503 with `progress` (0 to 1) before, and when the engine has died. Never waits."""
     check_model(service)
     return Health()
 
 
-@get("/health/live", opt={PUBLIC: True}, summary="Liveness", tags=["Service"], responses=UNWELL)
+@route("/health/live", http_method=READ, opt={PUBLIC: True}, summary="Liveness", tags=["Service"], responses=UNWELL)
 async def live(service: NamedDependency[Service]) -> Health:
     """200 while the engine's loop lives: also while it loads, drains, or computes a long step. 503: restart it."""
     if not service.engine.beating:
@@ -30,7 +37,7 @@ async def live(service: NamedDependency[Service]) -> Health:
     return Health()
 
 
-@get("/health/ready", opt={PUBLIC: True}, summary="Readiness", tags=["Service"], responses=UNWELL)
+@route("/health/ready", http_method=READ, opt={PUBLIC: True}, summary="Readiness", tags=["Service"], responses=UNWELL)
 async def ready(service: NamedDependency[Service]) -> Health:
     """200 while a request would be taken now: not loading, not going away, not dead."""
     check_model(service)

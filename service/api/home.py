@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response, route
 from litestar.di import NamedDependency
 
 from service import __version__
 from service.api.auth import PUBLIC
 from service.api.context import Service
+from service.api.describing import READ
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -34,7 +35,7 @@ PAGE = """<!doctype html>
 """
 
 
-@get("/", opt={PUBLIC: True}, media_type=MediaType.HTML, summary="Home page", tags=["Service"])
+@route("/", http_method=READ, opt={PUBLIC: True}, media_type=MediaType.HTML, summary="Home page", tags=["Service"])
 async def home(service: NamedDependency[Service]) -> Response[str]:
     """What this is, which model it serves, and where its API is described."""
     engine = service.engine

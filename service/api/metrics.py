@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
+from litestar import Response, route
 from litestar.di import NamedDependency
 
 from service.api.context import Service
-from service.api.describing import KEY_ERRORS
+from service.api.describing import KEY_ERRORS, READ
 
 
-@get("/metrics", summary="Metrics", tags=["Service"], responses=KEY_ERRORS, media_type="text/plain")
+@route("/metrics", http_method=READ, summary="Metrics", tags=["Service"], responses=KEY_ERRORS, media_type="text/plain")
 async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
     """Prometheus' text format: ours with the prefix `mistral_api_`, and llama-server's names. Never waits for the engine."""
     text, content_type = service.metrics.render()

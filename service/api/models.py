@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from litestar import get
+from litestar import route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from service.api.context import Service
-from service.api.describing import MODEL_ERRORS
+from service.api.describing import MODEL_ERRORS, READ
 from service.api.schemas.info import ModelDetails, ModelEntry, ModelList, ModelMeta, OllamaModel
 from service.errors import NotFound
 
 
-@get(["/v1/models", "/models"], summary="Models", tags=["Models"], responses=MODEL_ERRORS)
+@route(["/v1/models", "/models"], http_method=READ, summary="Models", tags=["Models"], responses=MODEL_ERRORS)
 async def list_models(service: NamedDependency[Service]) -> ModelList:
     """The model that is served."""
     name = service.model_name
@@ -26,7 +26,13 @@ async def list_models(service: NamedDependency[Service]) -> ModelList:
     return ModelList([entry], "list", [model_entry(service)])
 
 
-@get(["/v1/models/{name:path}", "/models/{name:path}"], summary="A model", tags=["Models"], responses=MODEL_ERRORS)
+@route(
+    ["/v1/models/{name:path}", "/models/{name:path}"],
+    http_method=READ,
+    summary="A model",
+    tags=["Models"],
+    responses=MODEL_ERRORS,
+)
 async def find_model(name: FromPath[str], service: NamedDependency[Service]) -> ModelEntry:
     """The model by its id, an alias or its path; anything else is a 404."""
     known = (service.model_name, *service.settings.aliases, service.engine.model.info.path)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from litestar import get, post
+from litestar import post, route
 from litestar.di import NamedDependency
 
 from service import __version__
 from service.api.context import Service
-from service.api.describing import MODEL_ERRORS, SWITCHED_OFF
+from service.api.describing import MODEL_ERRORS, READ, SWITCHED_OFF
 from service.api.generation_settings import generation_settings
 from service.api.schemas.info import DefaultGeneration, Modalities, NextToken, Props, PropsChanged
 from service.engine.requests import GenerationRequest
 from service.errors import NotSupported
 
 
-@get("/props", summary="Properties", tags=["Service"], responses=MODEL_ERRORS)
+@route("/props", http_method=READ, summary="Properties", tags=["Service"], responses=MODEL_ERRORS)
 async def props(service: NamedDependency[Service]) -> Props:
     """The model, its chat template, and what a request gets that says nothing. `memory` is in bytes."""
     engine, settings = service.engine, service.settings

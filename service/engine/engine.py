@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import Protocol
 
+from service.engine.calibration import calibrate
+from service.engine.door import Door
 from service.engine.generation import Generation
+from service.engine.interface import EngineOptions, EngineState, Observer
 from service.engine.kv_cache import KvCache
-from service.engine.loop import Abort, Delivery, Loop, Message, Stop, Submit
+from service.engine.loop import Abort, Delivery, Loop, Message, Pulse, Stop, Submit
 from service.engine.model import Model, ModelLoader
-from service.engine.requests import EngineLimits, GenerationRequest, RequestRecord, StepStats
+from service.engine.pace import LearnedPace
+from service.engine.requests import EngineLimits, GenerationRequest, StepStats
 from service.engine.scheduler import Scheduler
+from service.engine.threads import ThreadWatch
 from service.errors import (
     ContextExceeded,
     Draining,
@@ -32,7 +32,6 @@ from service.errors import (
     InvalidRequest,
     ModelLoadError,
     ModelLoading,
-    QueueFull,
     ServiceError,
     StartError,
 )
@@ -41,50 +40,26 @@ log = logging.getLogger("engine")
 
 LONG_TEXT = 4096
 """Characters from which a text is tokenized off the event loop."""
-RETRY_AFTER_SECONDS = (1.0, 60.0)
-"""Least and most that a refused client is told to wait."""
-
-
-class EngineState(Enum):
-    """Where the engine stands. Only READY takes requests."""
-
-    LOADING = "loading"
-    READY = "ready"
-    DRAINING = "draining"
-    DEAD = "dead"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """`parallel` requests run at once, `queue` more may wait. With `split_context` each may use 1/parallel of the pool, else all.
-
-    `busy_prefill` limits the prompt rows of a step while somebody decodes.
-    """
-
-    parallel: int
-    split_context: bool
-    busy_prefill: int
-    queue: int
-
-
-class Observer(Protocol):
-    """Hears of every step and of every request that left. Called on the asyncio thread."""
-
-    def step(self, stats: StepStats) -> None:
-        """A step's figures. No rows at all: requests left without one, only the gauges are news."""
-
-    def ended(self, record: RequestRecord) -> None:
-        """A request has left the engine."""
+QUEUED_POOLS = 4
+"""How often the prompts that wait may fill the pool, where no number is set."""
+DRAIN_RETRY_SECONDS = 1.0
+"""When to try again, at another replica: this one is going away."""
 
 
 class Engine:
     """One model, one loop."""
 
-    def __init__(self, load: ModelLoader, options: EngineOptions, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        load: ModelLoader,
+        options: EngineOptions,
+        observer: Observer | None = None,
+        threads: ThreadWatch | None = None,
+    ) -> None:
         self._load = load
         self._options = options
         self._observer = observer
+        self._threads = threads
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._open: dict[str, Generation] = {}
         self._thread: Thread | None = None
@@ -93,8 +68,9 @@ class Engine:
         self._state = EngineState.LOADING
         self._draining = False
         self._model: Model | None = None
-        self._limits: EngineLimits | None = None
-        self._ended_at: deque[float] = deque(maxlen=32)
+        self._door: Door | None = None
+        self._pulse = Pulse()
+        self._stuck_noted = False
         self.load_error: StartError | None = None
         self.progress = 0.0
         self.last_step: StepStats | None = None
@@ -107,12 +83,19 @@ class Engine:
 
     @property
     def beating(self) -> bool:
-        """Whether the engine's thread lives. A long step is not a stop."""
+        """Whether the engine's thread lives and gets on. A long step is not a stop; one that takes ten times its time is."""
+        if self._pulse.stuck(monotonic()):
+            if not self._stuck_noted:
+                log.error(
+                    "the engine's loop is stuck: no step has ended since %.0f s", monotonic() - (self._pulse.since or 0)
+                )
+            self._stuck_noted = True
+            return False
         return self._state in {EngineState.LOADING, EngineState.READY}
 
     @property
     def running(self) -> int:
-        return min(len(self._open), self._options.parallel)
+        return min(self._pulse.running, len(self._open))
 
     @property
     def waiting(self) -> int:
@@ -130,9 +113,9 @@ class Engine:
     @property
     def limits(self) -> EngineLimits:
         """What the engine takes. Raises as `model` does."""
-        if self._limits is None:
+        if self._door is None:
             raise ModelLoading(self.progress)
-        return self._limits
+        return self._door.limits
 
     # Life
 
@@ -168,7 +151,7 @@ class Engine:
         return not self._open
 
     async def wait_loaded(self) -> None:
-        """Returns when the model is ready. Raises ModelLoadError, SettingError, or EngineDead for anything else that went wrong."""
+        """Returns when the model is ready. Raises the StartError that prevented it, or EngineDead."""
         while self._state is EngineState.LOADING:
             self._changed.clear()
             await self._changed.wait()
@@ -195,16 +178,17 @@ class Engine:
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""
-        self._check(request)
+        door = self._check(request)
+        door.enter(request.id, len(request.prompt), monotonic())
         generation = Generation(request, self._abort)
         self._open[request.id] = generation
         self._inbox.put(Submit(request))
         return generation
 
-    def _check(self, request: GenerationRequest) -> None:
+    def _check(self, request: GenerationRequest) -> Door:
         vocabulary = self.model.info.vocabulary
         if self._draining:
-            raise Draining("the service is shutting down", retry_after=RETRY_AFTER_SECONDS[0])
+            raise Draining("the service is shutting down", retry_after=DRAIN_RETRY_SECONDS)
         if not request.prompt:
             raise InvalidRequest("prompt: there must be at least one token", param="prompt")
         if (wrong := max(request.prompt)) >= vocabulary or (wrong := min(request.prompt)) < 0:
@@ -215,24 +199,18 @@ class Engine:
             raise ContextExceeded(len(request.prompt), self.limits.context)
         if request.id in self._open:
             raise InvalidRequest(f"id: a request {request.id!r} is already running", param="id")
-        if len(self._open) >= self.limits.parallel + self.limits.queue:
-            raise QueueFull(
-                f"{self.waiting} requests are waiting, no more than {self.limits.queue} may; try again later",
-                retry_after=self._retry_after(),
-            )
-
-    def _retry_after(self) -> float:
-        """Seconds until the next place should be free, by the rate at which the last requests ended."""
-        least, most = RETRY_AFTER_SECONDS
-        if len(self._ended_at) < 2:
-            return least
-        rate = len(self._ended_at) / max(monotonic() - self._ended_at[0], 1e-3)
-        return float(math.ceil(min(max(1 / rate, least), most)))
+        if self._door is None:
+            raise ModelLoading(self.progress)
+        return self._door
 
     def _abort(self, request_id: str) -> None:
-        if self._open.pop(request_id, None) is not None:
-            self._inbox.put(Abort(request_id))
-            self._changed.set()
+        if self._open.pop(request_id, None) is None:
+            return
+        self._inbox.put(Abort(request_id))
+        serving = self._pulse.serving
+        if self._model is not None and serving and serving.isdisjoint(self._open):
+            self._model.interrupt()
+        self._changed.set()
 
     # The engine's thread
 
@@ -241,8 +219,11 @@ class Engine:
             model = self._load(self._report_progress)
             limits = self._measure(model)
             cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial)
-            loop = Loop(model, Scheduler(limits, cache), self._inbox, self._deliver)
-            self._call(self._loaded, model, limits)
+            pace = LearnedPace(self._options.token_gap)
+            if self._options.calibrate:
+                calibrate(model, pace)
+            loop = Loop(model, Scheduler(limits, cache, pace), self._inbox, self._deliver, threads=self._threads)
+            self._call(self._loaded, model, Door(limits), loop.pulse)
         except StartError as error:
             self._call(self._died, error)
             return
@@ -264,8 +245,8 @@ class Engine:
             context=min(context, model.info.trained_context) or context,
             parallel=min(options.parallel, model.sequences),
             batch=model.batch,
-            busy_prefill=options.busy_prefill,
             queue=options.queue,
+            queue_tokens=options.queue_tokens or QUEUED_POOLS * model.cells,
         )
 
     def _report_progress(self, progress: float) -> None:
@@ -281,8 +262,8 @@ class Engine:
 
     # Back on the asyncio thread
 
-    def _loaded(self, model: Model, limits: EngineLimits) -> None:
-        self._model, self._limits = model, limits
+    def _loaded(self, model: Model, door: Door, pulse: Pulse) -> None:
+        self._model, self._door, self._pulse = model, door, pulse
         self.progress = 1.0
         self._set_state(EngineState.READY)
 
@@ -303,9 +284,13 @@ class Engine:
         self._changed.set()
 
     def _receive(self, delivery: Delivery) -> None:
+        if self._door is None:
+            return
         self.last_step = delivery.stats
         if self._observer is not None:
             self._observer.step(delivery.stats)
+        for request_id in delivery.started:
+            self._door.start(request_id)
         for request_id, delta in delivery.deltas:
             if (generation := self._open.get(request_id)) is not None:
                 generation.add(delta)
@@ -313,11 +298,8 @@ class Engine:
             if (generation := self._open.get(request_id)) is not None:
                 generation.fail(error)
         for request_id, record in delivery.records:
-            self._close(request_id, record)
-
-    def _close(self, request_id: str, record: RequestRecord) -> None:
-        self._open.pop(request_id, None)
-        self._ended_at.append(monotonic())
-        if self._observer is not None:
-            self._observer.ended(record)
-        self._changed.set()
+            self._open.pop(request_id, None)
+            self._door.leave(request_id, monotonic())
+            if self._observer is not None:
+                self._observer.ended(record)
+            self._changed.set()

@@ -10,11 +10,16 @@ from time import monotonic
 
 from service.engine.model import DecodeResult, Model, Rows, Sampler
 from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
-from service.engine.scheduler import Scheduler, StepPlan
-from service.errors import RequestFailed, ServiceError
+from service.engine.scheduler import Scheduler
+from service.engine.step import NO_STEP, News, StepPlan
+from service.engine.threads import ThreadWatch
+from service.errors import DeadlineExceeded, RequestFailed, ServiceError
 
 log = logging.getLogger("engine")
 
+
+STUCK_SECONDS, STUCK_FACTOR = 60.0, 10.0
+"""A loop that has ended no step for this long, and for so many times as long as the step should take, is stuck."""
 IDLE_BEFORE_CHECK = 1.0
 """Seconds without work after which the books are counted out once."""
 
@@ -46,6 +51,7 @@ class Delivery:
     """What one step (or a batch of messages) brought; crosses to the other thread in one call."""
 
     stats: StepStats
+    started: list[str] = field(default_factory=list)
     deltas: list[tuple[str, Delta]] = field(default_factory=list)
     failures: list[tuple[str, ServiceError]] = field(default_factory=list)
     records: list[tuple[str, RequestRecord]] = field(default_factory=list)
@@ -57,8 +63,28 @@ class _Run:
 
     samples: dict[int, Sample] = field(default_factory=dict)
     failures: dict[int, ServiceError] = field(default_factory=dict)
+    predicted_seconds: float = 0.0
     decode_seconds: float = 0.0
     sample_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What others may know of the loop while it runs; written by its thread, read by any.
+
+    `since` is when it began what it is at (None: idle), `predicted` how many seconds a step should take, `serving` whose rows are in it,
+    `running` how many requests hold a place.
+    """
+
+    since: float | None = None
+    predicted: float = 0.0
+    serving: frozenset[str] = frozenset()
+    running: int = 0
+
+    def stuck(self, now: float) -> bool:
+        """Whether no step has ended for so long that none will."""
+        since = self.since
+        return since is not None and now - since > max(STUCK_SECONDS, STUCK_FACTOR * self.predicted)
 
 
 class Loop:
@@ -70,14 +96,21 @@ class Loop:
         scheduler: Scheduler,
         inbox: SimpleQueue[Message],
         deliver: Callable[[Delivery], None],
+        *,
+        threads: ThreadWatch | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model = model
         self._scheduler = scheduler
         self._inbox = inbox
         self._deliver = deliver
+        self._threads = threads
+        self._clock = clock
         self._samplers: dict[str, Sampler] = {}
         self._stopping = False
+        self.pulse = Pulse()
         self._left: list[tuple[str, RequestRecord]] = []
+        self._failures: list[tuple[str, ServiceError]] = []
 
     def run(self) -> None:
         """Turns until a Stop comes. What raises here is a bug or a broken model: the engine is dead then."""
@@ -87,12 +120,21 @@ class Loop:
 
     def turn(self) -> None:
         """One step, if there is anything to compute."""
-        began = monotonic()
+        began = self._clock()
+        if self.pulse.since is None:
+            self.pulse.since = began
+        self._expire(began)
+        if self._threads is not None and (count := self._threads.poll(began)) is not None:
+            self._model.set_threads(count)
         plan = self._scheduler.plan(began)
+        self.pulse.running = self._scheduler.running
         if plan is not None:
             self._step(plan, began)
-        elif self._left:
-            self._report()
+        if self._left:
+            self._deliver(self._delivery(NO_STEP, _Run(), 0.0))
+        self.pulse.running = self._scheduler.running
+        if not self._scheduler.has_work:
+            self.pulse.since = None
 
     def close(self) -> None:
         """Frees every sampler."""
@@ -127,14 +169,14 @@ class Loop:
         """Takes note of one message."""
         match message:
             case Submit(request):
-                self._scheduler.add(request, monotonic())
+                self._scheduler.add(request, self._clock())
             case Abort(request_id):
                 self._drop(request_id, Outcome.ABORTED)
             case Stop():
                 self._stopping = True
 
     def _drop(self, request_id: str, outcome: Outcome) -> None:
-        record = self._scheduler.remove(request_id, outcome, monotonic())
+        record = self._scheduler.remove(request_id, outcome, self._clock())
         if record is not None:
             self._forget(request_id)
             self._left.append((request_id, record))
@@ -143,6 +185,12 @@ class Loop:
         if (sampler := self._samplers.pop(request_id, None)) is not None:
             sampler.close()
 
+    def _expire(self, now: float) -> None:
+        """Fails the requests whose deadline has come, wherever they are."""
+        for request in self._scheduler.overdue(now):
+            self._drop(request.id, Outcome.OVERDUE)
+            self._failures.append((request.id, DeadlineExceeded(request.deadline)))
+
     # One step
 
     def _step(self, plan: StepPlan, began: float) -> None:
@@ -150,23 +198,28 @@ class Loop:
         run = self._carry_out(plan)
         if run is None:
             return
-        failures = []
+        self.pulse.since = began
         for index, error in run.failures.items():
             request_id = plan.sequences[index].request.id
             self._drop(request_id, Outcome.FAILED)
-            failures.append((request_id, error))
-        progress = self._scheduler.commit(plan, run.samples, monotonic())
+            self._failures.append((request_id, error))
+        progress = self._scheduler.commit(plan, run.samples, self._clock())
         for request_id, _ in progress.left:
             self._forget(request_id)
-        records = self._take_left() + progress.left
-        stats = self._stats(plan, run, monotonic() - began)
-        self._deliver(Delivery(stats, progress.deltas, failures, records))
+        self._left += progress.left
+        delivery = self._delivery(plan, run, self._clock() - began)
+        delivery.deltas = progress.deltas
+        self._deliver(delivery)
 
     def _carry_out(self, plan: StepPlan) -> _Run | None:
         """Decodes and samples. None: nothing was computed, and the next plan will be another one."""
-        run = _Run()
+        run = _Run(predicted_seconds=self._scheduler.predict(plan))
+        self.pulse.predicted = run.predicted_seconds
+        self.pulse.serving = frozenset(sequence.request.id for sequence in plan.sequences)
         result = self._decode(plan.rows, run)
+        self.pulse.serving = frozenset()
         if result is DecodeResult.OK:
+            self._scheduler.learn(plan, run.decode_seconds)
             self._sample(plan, run, range(len(plan.rows)))
             return run
         if result is DecodeResult.ABORTED:
@@ -177,13 +230,21 @@ class Loop:
                 "the model had no cells for a step of %d rows; cached prefixes or a request gave way", len(plan.rows)
             )
             return None
+        if result is DecodeResult.LOST:
+            self._start_again(plan)
+            return None
         self._isolate(plan, run)
         return run
 
+    def _start_again(self, plan: StepPlan) -> None:
+        for request_id in self._scheduler.rewind(plan):
+            self._drop(request_id, Outcome.FAILED)
+            self._failures.append((request_id, RequestFailed("the model lost this request's state more than once")))
+
     def _decode(self, groups: tuple[Rows, ...], run: _Run) -> DecodeResult:
-        began = monotonic()
+        began = self._clock()
         result = self._model.decode(groups)
-        run.decode_seconds += monotonic() - began
+        run.decode_seconds += self._clock() - began
         return result
 
     def _isolate(self, plan: StepPlan, run: _Run) -> None:
@@ -198,14 +259,14 @@ class Loop:
 
     def _sample(self, plan: StepPlan, run: _Run, computed: range | tuple[int, ...]) -> None:
         """Samples for the rows `computed`, which were the groups 0, 1, 2 … of the last decode."""
-        began = monotonic()
+        began = self._clock()
         for group, index in enumerate(computed):
             if plan.rows[index].wants_sample:
                 try:
                     run.samples[index] = self._sampler(plan.sequences[index].request).sample(group)
                 except ServiceError as error:
                     run.failures[index] = error
-        run.sample_seconds += monotonic() - began
+        run.sample_seconds += self._clock() - began
 
     def _sampler(self, request: GenerationRequest) -> Sampler:
         sampler = self._samplers.get(request.id)
@@ -215,16 +276,14 @@ class Loop:
 
     # Reports
 
-    def _report(self) -> None:
-        """Requests left without a step: a report with no rows."""
-        empty = StepPlan((), (), (), 0, 0, 0, 0, 0)
-        self._deliver(Delivery(self._stats(empty, _Run(), 0.0), records=self._take_left()))
+    def _delivery(self, plan: StepPlan, run: _Run, seconds: float) -> Delivery:
+        """All news since the last one, but for the text."""
+        news = self._scheduler.take_news()
+        delivery = Delivery(self._stats(plan, run, seconds, news), news.started, [], self._failures, self._left)
+        self._failures, self._left = [], []
+        return delivery
 
-    def _take_left(self) -> list[tuple[str, RequestRecord]]:
-        left, self._left = self._left, []
-        return left
-
-    def _stats(self, plan: StepPlan, run: _Run, seconds: float) -> StepStats:
+    def _stats(self, plan: StepPlan, run: _Run, seconds: float, news: News) -> StepStats:
         used, cached, total = self._scheduler.cells
         return StepStats(
             seconds=seconds,
@@ -233,11 +292,12 @@ class Loop:
             decode_rows=plan.decode_rows,
             prefill_rows=plan.prefill_rows,
             sampled_tokens=len(run.samples),
-            reused_tokens=plan.reused_tokens,
-            preemptions=plan.preemptions,
-            evicted_cells=plan.evicted_cells,
+            reused_tokens=news.reused_tokens,
+            preemptions=news.preemptions,
+            evicted_cells=news.evicted_cells,
             running=self._scheduler.running,
             waiting=self._scheduler.waiting,
+            predicted_seconds=run.predicted_seconds,
             used_cells=used,
             cached_cells=cached,
             total_cells=total,

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.engine.cgroups import CGROUPS, PROC, groups_of, read
+
 GRAIN = 256
 """llama.cpp rounds a context up to this many tokens."""
 
@@ -21,6 +23,10 @@ SPARE = 0.1
 UNLIMITED = 1 << 60
 MASK_BYTES = 4  # a value of the attention mask; 2 with flash attention, and a little for what lives beside it
 CELL_BYTES = 80  # llama.cpp's books on one cell
+MEMORY_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
+    2: ("memory.max", "memory.current", ("inactive_file", "active_file")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def mebibytes(count: int) -> str:
     return f"{count / (1 << 20):.0f} MiB"
 
 
-def memory_room(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Room:
+def memory_room(proc: Path = PROC, cgroups: Path = CGROUPS) -> Room:
     """The least that any limit leaves. Without any (not Linux) there is no limit that we could know."""
     rooms = [Room(UNLIMITED, "no known limit"), *machine_room(proc), *cgroup_rooms(proc, cgroups)]
     return min(rooms, key=lambda room: room.free)
@@ -116,33 +122,19 @@ def machine_room(proc: Path) -> Iterator[Room]:
         yield Room(available * 1024, "the machine")
 
 
-def anonymous_bytes(proc: Path = Path("/proc")) -> int:
+def anonymous_bytes(proc: Path = PROC) -> int:
     """What this process has in memory that no file backs; 0 where the system does not say."""
     return (field_of(proc / "self" / "status", "RssAnon:") or 0) * 1024
 
 
 def cgroup_rooms(proc: Path, cgroups: Path) -> Iterator[Room]:
     """Every limited group that this process stands in, its own and those above it; cgroup v2 and v1."""
-    for line in read(proc / "self" / "cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            yield from limited(cgroups, path, "memory.max", "memory.current", ("inactive_file", "active_file"))
-        elif "memory" in controllers.split(","):
-            files = ("total_inactive_file", "total_active_file")
-            yield from limited(cgroups / "memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes", files)
-
-
-def limited(root: Path, path: str, limit_name: str, usage_name: str, cached: tuple[str, ...]) -> Iterator[Room]:
-    """The groups from `path` up to the root. Inside a container the path may be the host's; then only the root is there."""
-    own = root / path.lstrip("/")
-    for folder in (own, *own.parents):
+    for version, folder in groups_of("memory", proc, cgroups):
+        limit_name, usage_name, cached = MEMORY_FILES[version]
         limit, usage = read(folder / limit_name).strip(), read(folder / usage_name).strip()
         if limit.isdigit() and usage.isdigit() and int(limit) < UNLIMITED:
             reclaimable = sum(field_of(folder / "memory.stat", name) or 0 for name in cached)
             yield Room(max(0, int(limit) - int(usage) + reclaimable), f"cgroup limit of {mebibytes(int(limit))}")
-        if folder == root:
-            return
 
 
 def field_of(file: Path, name: str) -> int | None:
@@ -152,10 +144,3 @@ def field_of(file: Path, name: str) -> int | None:
         if len(words) > 1 and words[0] == name:
             return int(words[1])
     return None
-
-
-def read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, ThreadCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,16 @@ CacheOp = CopyPrefix | Trim
 
 
 class DecodeResult(Enum):
-    """What `Model.decode` answers. After anything but OK no row of the call counts as computed."""
+    """What `Model.decode` answers. After anything but OK no row of the call counts as computed.
+
+    LOST: the sequences of the call are empty now (a model of whole states cannot take back the rows that it had computed).
+    """
 
     OK = "ok"
     NO_CELLS = "no cells"
     ABORTED = "aborted"
     FAILED = "failed"
+    LOST = "state lost"
 
 
 class Sampler(Protocol):
@@ -86,7 +90,7 @@ class Model(Protocol):
         """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text. Safe in any thread. Takes 10 ms or so for each megabyte."""
+        """Token ids of a text. Safe in any thread. Takes up to a second for each megabyte."""
 
     def piece(self, token: int, *, special: bool = True) -> bytes:
         """The bytes that a token stands for; with `special` control tokens too. Safe in any thread."""
@@ -105,6 +109,9 @@ class Model(Protocol):
 
     def interrupt(self) -> None:
         """Makes a decode that runs now answer ABORTED soon, where the backend can. Safe in any thread."""
+
+    def set_threads(self, count: ThreadCount) -> None:
+        """Takes effect with the next decode."""
 
     def open_sampler(self, request: GenerationRequest) -> Sampler:
         """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""

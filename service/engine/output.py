@@ -19,6 +19,12 @@ class Emission:
     probabilities: list[TokenProbabilities] = field(default_factory=list)
     stopping_word: str = ""
 
+    def join(self, later: Emission) -> None:
+        """Adds what is shown after it."""
+        self.text += later.text
+        self.tokens += later.tokens
+        self.probabilities += later.probabilities
+
 
 @dataclass(slots=True)
 class _Held:

@@ -56,7 +56,8 @@ class GenerationRequest:
 
     `prompt` are token ids, at least one. `max_tokens` of -1 goes on until the model ends or the context is full; 0 computes the
     prompt only. `probabilities` asks for that many alternatives beside each token (0: none). `reuse_cache` lets the prompt's
-    beginning be taken from earlier requests. `salt` splits the cache: only requests of the same salt share.
+    beginning be taken from earlier requests. `salt` splits the cache: only requests of the same salt share. A lower `priority` is
+    served sooner. `deadline` is the number of seconds after its arrival when the request fails, wherever it is; 0: never.
     """
 
     id: str
@@ -68,6 +69,8 @@ class GenerationRequest:
     post_sampling_probabilities: bool = False
     reuse_cache: bool = True
     salt: str = ""
+    priority: int = 0
+    deadline: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ class Outcome(Enum):
     STOP = "stop"
     LENGTH = "length"
     ABORTED = "aborted"
+    OVERDUE = "overdue"
     FAILED = "failed"
 
 
@@ -199,6 +203,7 @@ class StepStats:
     evicted_cells: int
     running: int
     waiting: int
+    predicted_seconds: float
     used_cells: int
     cached_cells: int
     total_cells: int
@@ -213,14 +218,14 @@ class EngineLimits:
     """What the engine takes at most.
 
     `context` is the number of tokens one request may hold (prompt and answer); `parallel` how many run at once; `batch` the rows
-    of one step; `busy_prefill` the prompt rows of a step while somebody decodes; `queue` how many requests may wait.
+    of one step; `queue` how many requests may wait, and `queue_tokens` how many prompt tokens in all of them.
     """
 
     context: int
     parallel: int
     batch: int
-    busy_prefill: int
     queue: int
+    queue_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +261,11 @@ class RuntimeInfo:
     context: int
     gpu_layers: int
     anonymous_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCount:
+    """Threads for single rows and for many."""
+
+    decode: int
+    batch: int

@@ -4,33 +4,40 @@ Theory of operation
 -------------------
 `plan(now)` returns a value, the loop carries it out, `commit(plan, samples, now)` takes note. Between the two nothing else is called.
 
-A sequence is in exactly one place:
+A sequence is in exactly one place, in the order of its rank (when it came, moved by its priority):
 
-    waiting   deque, oldest first       has no cells; preempted ones stand at the front
-    running   list, oldest first        has a sequence id; at most `parallel`
-    gone      in neither                ended, aborted or failed; its tokens may stand in the cache
+    waiting   has no cells; a preempted one is back here, its tokens with it
+    running   has a sequence id; at most `parallel`
+    gone      ended, aborted, overdue or failed; its tokens may stand in the cache
 
 A plan is made in this order, each part within what the parts before left of the batch and of the pool:
 
-    1. one row for each running sequence that decodes            (never held up by a prompt)
-    2. waiting sequences are let in, oldest first                (optimistically: for the cells they need now and a reserve)
-    3. prompt rows: all of the batch when nobody decodes, else `busy_prefill`; the oldest gets half, short ones the rest
+    1. one row for each running sequence that decodes       (never held up by a prompt)
+    2. waiting sequences are let in, lowest rank first      (optimistically: for the cells they need now and a reserve)
+    3. prompt rows: all of the batch when nobody decodes, else as many as the pace allows;
+       the first in rank gets half, the shortest ones the rest
 
-When cells run out: idle prefixes are evicted, then the youngest running sequence is preempted. Its tokens stay, its cells become
-an idle prefix, it goes back to the front of the queue and its text just pauses. The oldest can always go on, because one request
+A waiting sequence that begins like one whose prompt is being computed does not compute the same: it waits until the tokens that
+both have stand in the cache, and shares them. If that leader goes away, the next plan lets the first of those that waited in, on
+what the leader had computed, and the others wait for it.
+
+When cells run out: idle prefixes are evicted, then the running sequence of the highest rank is preempted. Its tokens stay, its
+cells become an idle prefix, it waits again and its text just pauses. The first in rank can always go on, because one request
 never needs more than the pool: so everything ends.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import insort
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
-from service.engine.kv_cache import NO_MATCH, KvCache
-from service.engine.model import CacheOp, Rows
+from service.engine.answer import Answer
+from service.engine.following import follow, is_led
+from service.engine.kv_cache import NO_MATCH, KvCache, Match
+from service.engine.model import Rows
+from service.engine.pace import Pace, share_rows
 from service.engine.requests import (
-    Delta,
     EngineLimits,
     GenerationRequest,
     Outcome,
@@ -39,45 +46,29 @@ from service.engine.requests import (
     StopReason,
 )
 from service.engine.sequence import Sequence
+from service.engine.step import News, Progress, StepPlan
 
 RESERVE_PER_SEQUENCE = 16
 """Cells kept free for each running sequence when another is let in, so that it is not preempted in the very next steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """One step: `operations` first, then all `rows` in one decode. `sequences[i]` owns `rows[i]`."""
-
-    rows: tuple[Rows, ...]
-    sequences: tuple[Sequence, ...]
-    operations: tuple[CacheOp, ...]
-    decode_rows: int
-    prefill_rows: int
-    reused_tokens: int
-    preemptions: int
-    evicted_cells: int
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a commit (or an abort) brought: text for some requests, and the ones that left."""
-
-    deltas: list[tuple[str, Delta]] = field(default_factory=list)
-    left: list[tuple[str, RequestRecord]] = field(default_factory=list)
+MOST_LOSSES = 2
+"""How often a sequence starts again after the model lost its state, before its request fails."""
 
 
 class Scheduler:
     """Plans steps over one KV cache. All calls come from the engine's thread."""
 
-    def __init__(self, limits: EngineLimits, cache: KvCache) -> None:
+    def __init__(self, limits: EngineLimits, cache: KvCache, pace: Pace) -> None:
         self._limits = limits
         self._cache = cache
-        self._waiting: deque[Sequence] = deque()
+        self._pace = pace
+        self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
-        self._by_id: dict[str, Sequence] = {}
+        self._answers: dict[str, Answer] = {}
         self._chosen: dict[str, tuple[Sequence, int]] = {}
-        self._reused = 0
-        self._preempted = 0
+        self._deadlines: list[tuple[float, str]] = []
+        self._news = News()
 
     # Questions
 
@@ -91,7 +82,7 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._by_id)
+        return bool(self._answers)
 
     @property
     def cells(self) -> tuple[int, int, int]:
@@ -102,41 +93,53 @@ class Scheduler:
         """Raises AssertionError where the books do not agree."""
         self._cache.check_integrity()
         places = [*self._waiting, *self._running]
-        if len(places) != len(self._by_id) or any(self._by_id.get(s.request.id) is not s for s in places):
-            raise AssertionError(f"{len(places)} sequences in line, {len(self._by_id)} known")
+        if len(places) != len(self._answers) or any(self._answers[s.request.id].sequence is not s for s in places):
+            raise AssertionError(f"{len(places)} sequences in line, {len(self._answers)} known")
         if any(s.slot is not None or s.computed for s in self._waiting) or any(s.slot is None for s in self._running):
             raise AssertionError("a waiting sequence holds cells, or a running one has none")
-        arrivals = [s.arrived for s in self._running]
-        if arrivals != sorted(arrivals):
-            raise AssertionError("running sequences are out of order")
+        for line in (self._waiting, self._running):
+            if [s.rank for s in line] != sorted(s.rank for s in line):
+                raise AssertionError("sequences are out of order")
 
     # Commands
 
     def add(self, request: GenerationRequest, now: float) -> None:
         """Takes a request in. Its prompt is shorter than the context (the engine's door checks that)."""
         sequence = Sequence(request, self._limits.context, now)
-        self._by_id[request.id] = sequence
-        self._waiting.append(sequence)
+        self._answers[request.id] = Answer(sequence)
+        insort(self._waiting, sequence, key=_rank)
+        if request.deadline:
+            heappush(self._deadlines, (sequence.due, request.id))
 
     def remove(self, request_id: str, outcome: Outcome, now: float) -> RequestRecord | None:
         """A request leaves before its end, in whatever state it is. None if it has left already."""
-        sequence = self._by_id.pop(request_id, None)
-        if sequence is None:
+        answer = self._answers.pop(request_id, None)
+        if answer is None:
             return None
+        sequence = answer.sequence
         if sequence.slot is None:
             self._waiting.remove(sequence)
         self._leave(sequence, keep=outcome is not Outcome.FAILED)
         return sequence.record(outcome, now)
 
+    def overdue(self, now: float) -> list[GenerationRequest]:
+        """Requests whose deadline has come. Each is named once; the caller removes it."""
+        requests = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, request_id = heappop(self._deadlines)
+            answer = self._answers.get(request_id)
+            if answer is not None and answer.sequence.due <= now:
+                requests.append(answer.sequence.request)
+        return requests
+
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to compute."""
         self._chosen = {}
-        self._reused = self._preempted = 0
-        evicted = self._cache.evicted
+        preemptions = self._news.preemptions
         decode_rows = self._plan_decoding()
-        if not self._preempted:
+        if self._news.preemptions == preemptions:
             self._admit(now)
-        prefill_rows = self._plan_prefill(self._prefill_budget(decode_rows))
+        prefill_rows = self._plan_prefill(decode_rows)
         if not self._chosen:
             if self._running:
                 raise AssertionError(f"none of {self.running} running sequences can go on")
@@ -147,9 +150,6 @@ class Scheduler:
             operations=self._cache.take_operations(),
             decode_rows=decode_rows,
             prefill_rows=prefill_rows,
-            reused_tokens=self._reused,
-            preemptions=self._preempted,
-            evicted_cells=self._cache.evicted - evicted,
         )
 
     def commit(self, plan: StepPlan, samples: Mapping[int, Sample], now: float) -> Progress:
@@ -168,6 +168,28 @@ class Scheduler:
     def cancel(self) -> None:
         """The plan was not carried out, and the model is as before it but for the plan's operations."""
         self._cache.cancel_reservations()
+
+    def rewind(self, plan: StepPlan) -> list[str]:
+        """The model has lost the sequences of `plan`: they start again. Names those that this has happened to too often."""
+        self._cache.cancel_reservations()
+        for sequence in plan.sequences:
+            sequence.losses += 1
+            self._pause(sequence, keep=False)
+        return [sequence.request.id for sequence in plan.sequences if sequence.losses > MOST_LOSSES]
+
+    def learn(self, plan: StepPlan, seconds: float) -> None:
+        """The model took so long for the rows of `plan`."""
+        self._pace.learn(plan.rows, seconds)
+
+    def predict(self, plan: StepPlan) -> float:
+        """Seconds that the model should take for the rows of `plan`; 0.0 where nothing is known."""
+        return self._pace.predict(plan.rows)
+
+    def take_news(self) -> News:
+        """What has happened since the last call."""
+        news, self._news = self._news, News()
+        news.evicted_cells, self._cache.evicted = self._cache.evicted, 0
+        return news
 
     def relieve(self) -> bool:
         """The model had no cells where the books had some: gives up what can be given. False: one sequence alone does not fit."""
@@ -189,34 +211,27 @@ class Scheduler:
         return len(self._chosen)
 
     def _make_way(self, sequence: Sequence) -> bool:
-        """Reserves a cell for `sequence`, from younger ones if need be. False: it was the youngest and is preempted itself."""
+        """Reserves a cell for `sequence`, from later ones if need be. False: it was the last and is preempted itself."""
         while not self._cache.reserve(1):
-            youngest = self._running[-1]
-            self._preempt(youngest)
-            if youngest is sequence:
+            last = self._running[-1]
+            self._preempt(last)
+            if last is sequence:
                 return False
         return True
 
-    def _prefill_budget(self, decode_rows: int) -> int:
-        room = self._limits.batch - decode_rows
-        return min(room, self._limits.busy_prefill) if decode_rows else room
-
-    def _plan_prefill(self, budget: int) -> int:
-        """Prompt rows: half of them to the oldest, so that it ends; the rest to the shortest first, so that they need not wait."""
-        prompts = [s for s in self._running if not s.decoding and s.pending]
+    def _plan_prefill(self, decode_rows: int) -> int:
+        prompts = [s for s in self._running if s.request.id not in self._chosen]
         if not prompts:
             return 0
-        shares = dict.fromkeys((s.request.id for s in prompts), 0)
-        oldest, left = prompts[0], budget
-        half = budget if len(prompts) == 1 else (budget + 1) // 2
-        for sequence, most in [(oldest, half), *((s, budget) for s in sorted(prompts, key=lambda s: s.pending))]:
-            share = min(most, left, sequence.pending - shares[sequence.request.id])
-            shares[sequence.request.id] += share
-            left -= share
-        return sum(self._grant(s, shares[s.request.id]) for s in prompts if shares[s.request.id])
+        budget = self._limits.batch - decode_rows
+        if decode_rows:
+            decoding = [_rows(sequence, count) for sequence, count in self._chosen.values()]
+            budget = self._pace.prompt_rows(decoding, prompts[0].computed, budget)
+        shares = share_rows([s.pending for s in prompts], budget)
+        return sum(self._grant(s, rows) for s, rows in zip(prompts, shares, strict=True) if rows)
 
     def _grant(self, sequence: Sequence, rows: int) -> int:
-        """Reserves as many of `rows` as there are cells for; younger ones are not preempted for a prompt."""
+        """Reserves as many of `rows` as there are cells for; nobody is preempted for a prompt."""
         if not self._cache.reserve(rows):
             rows = self._cache.free
             self._cache.reserve(rows)
@@ -225,54 +240,62 @@ class Scheduler:
         return rows
 
     def _admit(self, now: float) -> None:
-        while self._waiting and len(self._running) < self._limits.parallel:
-            sequence = self._waiting[0]
-            request = sequence.request
-            match = self._cache.match(sequence.tokens, request.salt) if request.reuse_cache else NO_MATCH
+        for sequence in list(self._waiting):
+            if len(self._running) >= self._limits.parallel:
+                return
+            if is_led(sequence):
+                continue
+            match = self._match(sequence)
+            if follow(sequence, match, self._running):
+                continue
             if self._running and not self._cache.would_fit(match, self._needed(sequence, match.length)):
                 return
-            claimed = self._cache.claim(match, request.salt)
+            claimed = self._cache.claim(match, sequence.request.salt)
             if claimed is None:
                 return
-            self._waiting.popleft()
-            sequence.slot, reused = claimed
-            sequence.begin(reused, now)
-            self._reused += sequence.cached if not sequence.generated else 0
-            self._insert(sequence)
+            self._start(sequence, *claimed, now)
+
+    def _match(self, sequence: Sequence) -> Match:
+        request = sequence.request
+        return self._cache.match(sequence.tokens, request.salt) if request.reuse_cache else NO_MATCH
+
+    def _start(self, sequence: Sequence, slot: int, reused: int, now: float) -> None:
+        self._waiting.remove(sequence)
+        insort(self._running, sequence, key=_rank)
+        if not sequence.started:
+            self._news.started.append(sequence.request.id)
+            self._news.reused_tokens += reused
+        sequence.begin(slot, reused, now)
 
     def _needed(self, sequence: Sequence, reused: int) -> int:
         """Cells that `sequence` and those before it will take soon, and a reserve for everyone's next tokens."""
         promised = sum(s.pending for s in self._running if not s.decoding)
         return len(sequence.tokens) - reused + promised + RESERVE_PER_SEQUENCE * len(self._running)
 
-    def _insert(self, sequence: Sequence) -> None:
-        """Running stays sorted by arrival, also when a preempted one comes back."""
-        at = len(self._running)
-        while at and self._running[at - 1].arrived > sequence.arrived:
-            at -= 1
-        self._running.insert(at, sequence)
-
     def _choose(self, sequence: Sequence, rows: int) -> None:
         self._chosen[sequence.request.id] = (sequence, rows)
 
     def _preempt(self, sequence: Sequence) -> None:
-        self._leave(sequence)
-        self._waiting.appendleft(sequence)
-        self._preempted += 1
+        self._pause(sequence)
+        self._news.preemptions += 1
+
+    def _pause(self, sequence: Sequence, *, keep: bool = True) -> None:
+        self._leave(sequence, keep=keep)
+        insort(self._waiting, sequence, key=_rank)
 
     # Committing
 
     def _advance(self, sequence: Sequence, sample: Sample | None, now: float, progress: Progress) -> None:
+        answer = self._answers[sequence.request.id]
         if sample is not None:
-            delta = sequence.take(sample, now)
-        elif sequence.generates:
-            return
+            delta = answer.take(sample, now)
+        elif not sequence.generates:
+            delta = answer.end_prompt(now)
         else:
-            summary = sequence.finish(StopReason.LIMIT, now)
-            delta = Delta(cached_tokens=sequence.cached, timings=summary.timings, summary=summary)
+            return
         progress.deltas.append((sequence.request.id, delta))
         if delta.summary is not None:
-            del self._by_id[sequence.request.id]
+            del self._answers[sequence.request.id]
             self._leave(sequence)
             outcome = Outcome.LENGTH if delta.summary.reason is StopReason.LIMIT else Outcome.STOP
             progress.left.append((sequence.request.id, sequence.record(outcome, now)))
@@ -283,6 +306,10 @@ class Scheduler:
             self._running.remove(sequence)
             self._cache.release(sequence.slot, keep=keep)
             sequence.rest()
+
+
+def _rank(sequence: Sequence) -> tuple[float, float]:
+    return sequence.rank
 
 
 def _rows(sequence: Sequence, count: int) -> Rows:

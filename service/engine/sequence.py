@@ -1,32 +1,39 @@
-"""One request in flight."""
+"""One request in flight: how far it is."""
 
 from __future__ import annotations
 
 from array import array
 
-from service.engine.output import TextOutput
-from service.engine.requests import (
-    Delta,
-    GenerationRequest,
-    Outcome,
-    RequestRecord,
-    Sample,
-    StopReason,
-    Summary,
-    Timings,
-)
+from service.engine.requests import GenerationRequest, Outcome, RequestRecord, Timings
+
+SECONDS_PER_PRIORITY = 10.0
+"""A request of priority p stands in line as if it had come p times this later: urgent ones go first, nobody starves."""
 
 
 class Sequence:
     """A request with its tokens so far. `computed` of them stand in the cache, all of them are wanted: the rest is `pending`.
 
     There are no phases: a prompt, a resumption after preemption and the next token of an answer differ only in how much is
-    pending. `slot` is its sequence id in the model while it runs.
+    pending. `slot` is its sequence id in the model while it runs. `rank` orders all sequences: the lower is admitted sooner and
+    preempted later. While `leader` computes tokens that this one begins with as well, it waits until `join_at` of them stand.
+    `losses` counts how often the model has lost its state.
     """
 
     __slots__ = (
-        "_first_token_at", "_started_at", "arrived", "cached", "computed", "ended", "limit", "output", "request", "slot", "tokens",
-    )  # fmt: skip
+        "_first_token_at",
+        "_started_at",
+        "arrived",
+        "cached",
+        "computed",
+        "join_at",
+        "leader",
+        "limit",
+        "losses",
+        "rank",
+        "request",
+        "slot",
+        "tokens",
+    )
 
     def __init__(self, request: GenerationRequest, context: int, now: float) -> None:
         self.request = request
@@ -34,9 +41,11 @@ class Sequence:
         self.computed = 0
         self.cached = 0
         self.slot: int | None = None
-        self.output = TextOutput(request.stop)
         self.arrived = now
-        self.ended = False
+        self.rank = (now + SECONDS_PER_PRIORITY * request.priority, now)
+        self.leader: Sequence | None = None
+        self.join_at = 0
+        self.losses = 0
         self._started_at = 0.0
         self._first_token_at = 0.0
         wanted = len(request.prompt) + request.max_tokens if request.max_tokens >= 0 else context
@@ -60,55 +69,38 @@ class Sequence:
         """Whether its next row is the last sampled token."""
         return self.generated > 0 and self.pending == 1
 
-    def begin(self, reused: int, now: float) -> None:
+    @property
+    def started(self) -> bool:
+        """Whether it has run before."""
+        return self._started_at > 0
+
+    @property
+    def due(self) -> float:
+        """When it fails if it has not ended, by the loop's clock."""
+        return self.arrived + self.request.deadline if self.request.deadline else float("inf")
+
+    def begin(self, slot: int, reused: int, now: float) -> None:
         """It runs, on the `reused` first tokens of the cache. What a resumption reuses was not saved on the prompt."""
+        self.slot = slot
         self.computed = reused
+        self.leader = None
         if not self._started_at:
             self._started_at = now
             self.cached = reused
 
     def rest(self) -> None:
-        """It waits again, without cells."""
+        """It has no cells any more."""
         self.computed = 0
         self.slot = None
 
-    def take(self, sample: Sample, now: float) -> Delta:
-        """Adds a sampled token; the delta's summary is set when it was the last."""
+    def append(self, token: int, now: float) -> None:
+        """A sampled token."""
         if not self._first_token_at:
             self._first_token_at = now
-        self.tokens.append(sample.token)
-        emission = self.output.push(sample)
-        reason = self._reason(sample, emission.stopping_word)
-        if reason is not None and not emission.stopping_word:
-            rest = self.output.flush()
-            emission.text += rest.text
-            emission.tokens += rest.tokens
-            emission.probabilities += rest.probabilities
-        return Delta(
-            text=emission.text,
-            tokens=tuple(emission.tokens),
-            probabilities=tuple(emission.probabilities),
-            generated_tokens=self.generated,
-            cached_tokens=self.cached,
-            timings=self.timings(now),
-            summary=None if reason is None else self.finish(reason, now, emission.stopping_word),
-        )
+        self.tokens.append(token)
 
-    def finish(self, reason: StopReason, now: float, stopping_word: str = "") -> Summary:
-        """Ends it; says what there is to say."""
-        self.ended = True
-        return Summary(
-            reason=reason,
-            prompt_tokens=len(self.request.prompt),
-            cached_tokens=self.cached,
-            generated_tokens=self.generated,
-            timings=self.timings(now, ended=now),
-            stopping_word=stopping_word,
-            truncated=reason is StopReason.LIMIT and self.generated != self.request.max_tokens,
-        )
-
-    def timings(self, now: float, ended: float = 0.0) -> Timings:
-        return Timings(self.arrived, self._started_at, self._first_token_at or now, ended or now)
+    def timings(self, now: float) -> Timings:
+        return Timings(self.arrived, self._started_at, self._first_token_at or now, now)
 
     def record(self, outcome: Outcome, now: float) -> RequestRecord:
         """How it left, for metrics."""
@@ -123,10 +115,3 @@ class Sequence:
             prompt_seconds=first - started if first else None,
             generation_seconds=now - first if first else None,
         )
-
-    def _reason(self, sample: Sample, stopping_word: str) -> StopReason | None:
-        if sample.is_end:
-            return StopReason.END
-        if stopping_word:
-            return StopReason.WORD
-        return StopReason.LIMIT if len(self.tokens) >= self.limit else None

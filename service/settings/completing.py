@@ -30,7 +30,6 @@ def completed(settings: Settings, given_by: Mapping[str, str]) -> Settings:
         mmap=mmap,
         mlock=mlock,
         ubatch_size=min(settings.batch_size, settings.ubatch_size or settings.batch_size),
-        step_rows=min(settings.batch_size, settings.step_rows),
         chat_template=_chat_template(settings, given_by),
         api_key=settings.api_key + _keys_of_file(settings, given_by),
     )

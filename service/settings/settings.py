@@ -75,6 +75,10 @@ class Settings:
         -1, RUN, "Threads for generation. -1: the CPUs this process may use.",
         spelled("-t --threads", "LLAMA_ARG_THREADS", whole(-1)),
     )  # fmt: skip
+    cpu_limit: int = option(
+        0, RUN, "Thousandths of a CPU that this process may use, as Kubernetes' Downward API says them. 0: only what the system says.",
+        spelled("--cpu-limit", "MISTRAL_API_CPU_LIMIT", whole(0)),
+    )  # fmt: skip
     threads_batch: int = option(
         -1, RUN, "Threads for prompts. -1: as many as --threads.",
         spelled("-tb --threads-batch", "MISTRAL_API_THREADS_BATCH", whole(-1)),
@@ -154,13 +158,25 @@ class Settings:
         512, BATCHING, "Tokens that llama.cpp computes at once; 0 and more than a step has are --batch-size.",
         spelled("-ub --ubatch-size", "LLAMA_ARG_UBATCH", whole(0)),
     )  # fmt: skip
-    step_rows: int = option(
-        128, BATCHING, "The most prompt tokens of a step while somebody waits for their next token.",
-        spelled("--step-rows", "MISTRAL_API_STEP_ROWS", whole(1)),
+    token_gap_ms: int = option(
+        500, BATCHING, "The longest pause, in ms, that a running text should see while prompts of others are computed.",
+        spelled("--token-gap-ms", "MISTRAL_API_TOKEN_GAP_MS", whole(1)),
     )  # fmt: skip
     queue_limit: int = option(
         256, BATCHING, "Requests that may wait; more are sent away with 429.",
         spelled("--queue-limit", "MISTRAL_API_QUEUE_LIMIT", whole(0)),
+    )  # fmt: skip
+    queue_tokens: int = option(
+        0, BATCHING, "Prompt tokens that may wait in all; more are sent away with 429. 0: as many as fill the cache four times.",
+        spelled("--queue-tokens", "MISTRAL_API_QUEUE_TOKENS", whole(0)),
+    )  # fmt: skip
+    request_timeout: float = option(
+        0.0, BATCHING, "Seconds until a request fails with 504, also while it waits, where it does not say. 0: never.",
+        spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
+    )  # fmt: skip
+    cache_isolation: str = option(
+        "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",
+        spelled("--cache-isolation", "MISTRAL_API_CACHE_ISOLATION", choice("none", "key")),
     )  # fmt: skip
     n_predict: int = option(
         -1, BATCHING, "The most tokens of an answer where the request does not say. -1: no bound but the context.",

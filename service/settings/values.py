@@ -126,7 +126,10 @@ def path(what: str, placeholder: str = "FILE") -> Kind:
 
 
 def _read_words(text: str) -> tuple[str, ...]:
-    rows = list(csv.reader([text]))
+    try:
+        rows = list(csv.reader([text]))
+    except csv.Error as error:  # a line end in it
+        raise ValueError(text) from error
     words = tuple(word.strip() for word in rows[0]) if rows else ()
     words = tuple(word for word in words if word)
     if not words:

@@ -110,7 +110,9 @@ STEP_PARTS = _counter(
 PREEMPTIONS = _counter("preemptions", "Requests that gave their cells to another one and went on later.")
 EVICTED = _counter("kv_cells_evicted", "Cells of cached prefixes that were given to running requests.")
 CELLS_USED = _gauge("kv_cells_used", "Cells of the cache that running requests hold.")
-CELLS_CACHED = _gauge("kv_cells_cached", "Cells of the cache that hold the prefixes of earlier requests.")
+CELLS_CACHED = _gauge(
+    "kv_cells_cached", "Cells of the cache that only prefixes of earlier requests hold; they give way."
+)
 CELLS = _gauge("kv_cells", "Cells of the cache, one a token.")
 
 # The model and the process

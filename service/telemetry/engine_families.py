@@ -8,7 +8,7 @@ from pathlib import PurePath
 from prometheus_client import Metric
 
 from service import __version__
-from service.engine.engine import EngineState
+from service.engine.interface import EngineState
 from service.engine.memory import anonymous_bytes
 from service.engine.requests import EngineLimits, ModelInfo, Outcome, RuntimeInfo
 from service.errors import ServiceError
@@ -72,7 +72,7 @@ def _gauges(engine: EngineView) -> Iterator[Metric]:
     yield catalog.STATE.family(((state.value,), float(engine.state is state)) for state in EngineState)
     yield catalog.PROGRESS.single(engine.progress)
     step = engine.last_step
-    yield catalog.CELLS_USED.single(step.used_cells if step else 0)
+    yield catalog.CELLS_USED.single(step.used_cells - step.cached_cells if step else 0)
     yield catalog.CELLS_CACHED.single(step.cached_cells if step else 0)
 
 

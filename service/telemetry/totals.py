@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Protocol
 
-from service.engine.engine import EngineState
+from service.engine.interface import EngineState
 from service.engine.model import Model
 from service.engine.requests import EngineLimits, Outcome, StepStats
 from service.telemetry import catalog

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.engine.engine import Engine, EngineOptions, EngineState
+from service.engine.engine import Engine
+from service.engine.interface import EngineOptions, EngineState
 from service.engine.model import Model
 from service.errors import ModelLoadError
 from service.listening import open_sockets, shown_address
@@ -25,7 +26,7 @@ from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from tests.support.fake_model import FakeModel
 
-OPTIONS = EngineOptions(parallel=4, split_context=False, busy_prefill=16, queue=8)
+OPTIONS = EngineOptions(parallel=4, split_context=False, queue=8, calibrate=False)
 
 
 async def until(condition: Callable[[], bool]) -> None:

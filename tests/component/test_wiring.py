@@ -10,7 +10,7 @@ import pytest
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
 from service.engine.threads import usable_cpus
 from service.settings import Settings
-from service.wiring import engine_options, llama_options
+from service.wiring import engine_options, llama_options, thread_watch
 
 CHANGED = Settings(
     model=Path("m.gguf"), ctx_size=77, batch_size=64, ubatch_size=32, parallel=100, threads=1, threads_batch=1,
@@ -19,6 +19,10 @@ CHANGED = Settings(
     yarn_attn_factor=0.2, yarn_beta_slow=0.3, yarn_beta_fast=0.4, cpu_variant="haswell",
     cpu_variants_dir=Path("kernels"), warmup=False,
 )  # fmt: skip
+
+
+def loading(settings: Settings) -> LlamaOptions:
+    return llama_options(settings, thread_watch(settings).count)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +44,12 @@ def test_the_context_is_split_as_llama_server_splits_it(
 
 
 def test_limits_reach_the_engine() -> None:
-    options = engine_options(Settings(step_rows=7, queue_limit=9))
-    assert (options.busy_prefill, options.queue) == (7, 9)
+    options = engine_options(Settings(token_gap_ms=700, queue_limit=9, queue_tokens=99))
+    assert (options.token_gap, options.queue, options.queue_tokens) == (0.7, 9, 99)
 
 
 def test_every_setting_of_the_model_reaches_llama_cpp() -> None:
-    options, defaults = llama_options(CHANGED), LlamaOptions(Path())
+    options, defaults = loading(CHANGED), LlamaOptions(Path())
     for entry in fields(LlamaOptions):
         if entry.name in ("rope_scale", "threads", "threads_batch"):
             continue
@@ -55,15 +59,14 @@ def test_every_setting_of_the_model_reaches_llama_cpp() -> None:
 
 
 def test_sequence_ids_are_left_for_cached_prefixes() -> None:
-    assert llama_options(Settings(parallel=1)).sequences == 64
-    assert llama_options(CHANGED).sequences == 200
-    assert llama_options(Settings(parallel=128)).sequences == MAX_SEQUENCES
+    assert loading(Settings(parallel=1)).sequences == 64
+    assert loading(CHANGED).sequences == 200
+    assert loading(Settings(parallel=128)).sequences == MAX_SEQUENCES
 
 
 def test_threads_are_the_cpus_of_this_process_unless_fewer_are_wanted() -> None:
-    assert (llama_options(Settings()).threads, llama_options(Settings()).threads_batch) == (
-        usable_cpus(),
-        usable_cpus(),
-    )
-    assert (llama_options(CHANGED).threads, llama_options(CHANGED).threads_batch) == (1, 1)
-    assert llama_options(Settings(threads=1)).threads_batch == 1
+    cpus = max(1, int(usable_cpus()))
+    assert (loading(Settings()).threads, loading(Settings()).threads_batch) == (cpus, cpus)
+    assert (loading(CHANGED).threads, loading(CHANGED).threads_batch) == (1, 1)
+    assert loading(Settings(threads=1)).threads_batch == 1
+    assert loading(Settings(cpu_limit=1000)).threads == 1

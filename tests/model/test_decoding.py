@@ -11,6 +11,7 @@ from llama_cpp import llama_cpp as native
 
 from service.engine.llama.model import LlamaModel
 from service.engine.model import CopyPrefix, DecodeResult, Rows, Trim
+from service.engine.requests import ThreadCount
 from tests.support.native import clear, generate, logits_after, prompt_of, request_for, tokens_of
 
 PROMPTS = ["Hello world", "The quick brown fox", "Once upon a time there was", "1 2 3", "Whats the value of pi?"]
@@ -148,7 +149,7 @@ def test_no_rows_or_too_many_never_reach_the_library(tiny: LlamaModel, counts: l
 def test_threads_can_be_changed_between_decodes(tiny: LlamaModel) -> None:
     prompt = prompt_of(tiny, "Hello world")
     before = logits_after(tiny, 0, 0, prompt)
-    tiny.set_threads(1, 1)
+    tiny.set_threads(ThreadCount(1, 1))
     after = logits_after(tiny, 1, 0, prompt)
-    tiny.set_threads(2, 2)
+    tiny.set_threads(ThreadCount(2, 2))
     np.testing.assert_allclose(after, before, atol=1e-3)

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import Any
 
 from service.engine.kv_cache import KvCache
 from service.engine.loop import Delivery, Loop, Message
-from service.engine.model import Model
-from service.engine.requests import Delta, EngineLimits, GenerationRequest, SamplingParams
+from service.engine.model import Model, Rows
+from service.engine.pace import Pace
+from service.engine.requests import Delta, EngineLimits, GenerationRequest
 from service.engine.scheduler import Scheduler
 from tests.support.fake_model import FakeModel
 
 
 def make_limits(
-    *, context: int = 256, parallel: int = 4, batch: int = 64, busy_prefill: int = 16, queue: int = 256
+    *, context: int = 256, parallel: int = 4, batch: int = 64, queue: int = 256, queue_tokens: int = 100_000
 ) -> EngineLimits:
-    return EngineLimits(context=context, parallel=parallel, batch=batch, busy_prefill=busy_prefill, queue=queue)
+    return EngineLimits(context=context, parallel=parallel, batch=batch, queue=queue, queue_tokens=queue_tokens)
 
 
-def make_request(
-    name: str, prompt: bytes | list[int], *, max_tokens: int = 8, stop: tuple[str, ...] = (), salt: str = "", reuse_cache: bool = True,
-    sampling: SamplingParams | None = None,
-) -> GenerationRequest:  # fmt: skip
-    return GenerationRequest(
-        id=name,
-        prompt=tuple(prompt),
-        sampling=sampling or SamplingParams(),
-        max_tokens=max_tokens,
-        stop=stop,
-        salt=salt,
-        reuse_cache=reuse_cache,
-    )
+@dataclass
+class FixedPace:
+    """Always the same number of prompt rows beside those who decode."""
+
+    rows: int
+
+    def prompt_rows(self, decoding: Sequence[Rows], context: int, most: int) -> int:
+        return min(self.rows, most)
+
+    def learn(self, rows: Sequence[Rows], seconds: float) -> None:
+        """Nothing to learn."""
+
+    def predict(self, rows: Sequence[Rows]) -> float:
+        return 0.0
+
+
+def make_request(name: str, prompt: Iterable[int], *, max_tokens: int = 8, **options: Any) -> GenerationRequest:
+    return GenerationRequest(id=name, prompt=tuple(prompt), max_tokens=max_tokens, **options)
 
 
 @dataclass
@@ -40,16 +48,23 @@ class Bench:
 
     model: Model
     limits: EngineLimits
+    pace: Pace
     texts: dict[str, Delta] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     steps: list[Delivery] = field(default_factory=list)
+    now: float = 1000.0
 
     def __post_init__(self) -> None:
         self.cache = KvCache(self.model.cells, self.model.sequences, partial=self.model.keeps_partial)
-        self.scheduler = Scheduler(self.limits, self.cache)
+        self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
-        self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive)
+        self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)
+
+    def tick(self) -> float:
+        """A clock of the test's own: each look at it takes a millisecond."""
+        self.now += 0.001
+        return self.now
 
     def receive(self, delivery: Delivery) -> None:
         self.steps.append(delivery)
@@ -71,6 +86,9 @@ class Bench:
         raise AssertionError(f"work is left after {turns} turns")
 
 
-def make_bench(model: FakeModel | None = None, **limits: int) -> Bench:
+def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, **limits: int) -> Bench:
+    """`busy_prefill` prompt rows join a step in which somebody decodes."""
     model = model or FakeModel()
-    return Bench(model, make_limits(**{"context": model.cells, "batch": model.batch, **limits}))
+    return Bench(
+        model, make_limits(**{"context": model.cells, "batch": model.batch, **limits}), FixedPace(busy_prefill)
+    )

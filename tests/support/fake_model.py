@@ -12,12 +12,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows
+from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows, Trim
 from service.engine.requests import (
     GenerationRequest,
     ModelInfo,
     RuntimeInfo,
     Sample,
+    ThreadCount,
     TokenChance,
     TokenProbabilities,
 )
@@ -76,6 +77,7 @@ class FakeModel:
     decodes: int = 0
     rows: int = 0
     closed: bool = False
+    threads: ThreadCount | None = None
     samplers: int = 0
     logits: list[list[int]] = field(default_factory=list)
 
@@ -136,6 +138,8 @@ class FakeModel:
         total = sum(len(group.tokens) for group in groups)
         assert 0 < total <= self.batch, f"{total} rows in a batch of {self.batch}"
         result = self.fails(groups)
+        if result is DecodeResult.LOST:
+            self.apply([Trim(group.sequence, 0) for group in groups])
         if result is not DecodeResult.OK:
             return result
         if len(self.pool) + total > self.cells:
@@ -147,6 +151,9 @@ class FakeModel:
                 self.pool.append(Cell(group.start + offset, token, {group.sequence}))
         self.logits = [self.history(group.sequence) if group.wants_sample else [] for group in groups]
         return DecodeResult.OK
+
+    def set_threads(self, count: ThreadCount) -> None:
+        self.threads = count
 
     def interrupt(self) -> None:
         self.gate.set()

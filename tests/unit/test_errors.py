@@ -14,6 +14,7 @@ ERRORS_PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 KINDS = {
     "invalid_request_error", "exceed_context_size_error", "authentication_error", "permission_error", "not_found_error",
     "server_error", "not_supported_error", "unavailable_error", "overloaded_error",
+    "timeout_error",
 }  # fmt: skip
 """llama-server's types, and one of ours for 429, which it does not have."""
 

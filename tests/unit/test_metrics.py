@@ -10,7 +10,8 @@ from time import perf_counter
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.engine.engine import Engine, EngineState
+from service.engine.engine import Engine
+from service.engine.interface import EngineState
 from service.engine.requests import EngineLimits, Outcome, RequestRecord, StepStats
 from service.errors import EngineDead, ModelLoading, QueueFull, ServiceError
 from service.telemetry.catalog import TOKEN_SECONDS, every_spec
@@ -24,13 +25,14 @@ METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 STEP = StepStats(
     seconds=0.03, decode_seconds=0.02, sample_seconds=0.008, decode_rows=3, prefill_rows=40, sampled_tokens=4,
-    reused_tokens=7, preemptions=1, evicted_cells=5, running=4, waiting=2, used_cells=60, cached_cells=30, total_cells=256,
+    reused_tokens=7, preemptions=1, evicted_cells=5, running=4, waiting=2, predicted_seconds=0.02,
+    used_cells=70, cached_cells=40, total_cells=256,
 )  # fmt: skip
 RECORD = RequestRecord(
     outcome=Outcome.STOP, prompt_tokens=47, cached_tokens=7, generated_tokens=11, queue_seconds=0.5,
     first_token_seconds=2.0, prompt_seconds=1.5, generation_seconds=4.0,
 )  # fmt: skip
-LIMITS = EngineLimits(context=256, parallel=8, batch=64, busy_prefill=16, queue=9)
+LIMITS = EngineLimits(context=256, parallel=8, batch=64, queue=9, queue_tokens=1000)
 
 
 @dataclass
@@ -155,8 +157,8 @@ def test_gauges_are_read_from_the_engine() -> None:
     expected = {
         "mistral_api_requests_running": 4,
         "mistral_api_requests_waiting": 2,
-        "mistral_api_kv_cells_used": 60,
-        "mistral_api_kv_cells_cached": 30,
+        "mistral_api_kv_cells_used": 30,
+        "mistral_api_kv_cells_cached": 40,
         "mistral_api_kv_cells": 256,
         "mistral_api_context_tokens": 256,
         "mistral_api_requests_parallel": 8,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from llama_cpp import llama_cpp as native
@@ -15,7 +16,7 @@ from service.engine.llama.dry import DrySamplers
 from service.engine.llama.sampler import LlamaSampler
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
 
@@ -90,7 +91,7 @@ class LlamaModel:
         if code == 0:
             return DecodeResult.OK
         result = RESULTS.get(code, DecodeResult.FAILED)
-        return result if self._take_back(groups) else DecodeResult.FAILED
+        return result if self._take_back(groups) else DecodeResult.LOST
 
     def _take_back(self, groups: Sequence[Rows]) -> bool:
         """Rows that llama.cpp had computed before it failed go again. False: a whole state went with them."""
@@ -105,9 +106,9 @@ class LlamaModel:
         """Ends the decode that runs now, else the next one, with ABORTED. From any thread; works on the CPU only."""
         self._abort.set(True)
 
-    def set_threads(self, threads: int, threads_batch: int) -> None:
-        """Takes effect with the next decode. For the engine's thread."""
-        native.llama_set_n_threads(self._context, threads, threads_batch)
+    def set_threads(self, count: ThreadCount) -> None:
+        native.llama_set_n_threads(self._context, count.decode, count.batch)
+        self.runtime = replace(self.runtime, threads=count.decode, threads_batch=count.batch)
 
     def open_sampler(self, request: GenerationRequest) -> LlamaSampler:
         """Raises InvalidRequest on parameters that the native chain cannot take."""

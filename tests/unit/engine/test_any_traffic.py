@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,17 +39,30 @@ class AnyTraffic(RuleBasedStateMachine):
         self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy)
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
-        self.doomed: set[int] = set()
+        self.overdue: set[str] = set()
+        self.lengths: dict[str, int] = {}
 
     @rule(
         beginning=st.sampled_from(BEGINNINGS),
         rest=st.binary(min_size=1, max_size=12),
         length=st.integers(0, 40),
-        salt=st.sampled_from(["", "", "other"]),
-        reuse=st.booleans(),
+        options=st.fixed_dictionaries(
+            {
+                "salt": st.sampled_from(["", "", "other"]),
+                "reuse_cache": st.booleans(),
+                "priority": st.sampled_from([0, 0, -3, 5]),
+                "deadline": st.sampled_from([0.0, 0.0, 0.02, 1.0]),
+            }
+        ),
     )
-    def arrive(self, beginning: bytes, rest: bytes, length: int, salt: str, reuse: bool) -> None:
-        self._submit(list(beginning + rest), length, salt, reuse)
+    def arrive(self, beginning: bytes, rest: bytes, length: int, options: dict[str, Any]) -> None:
+        self._submit(list(beginning + rest), length, **options)
+
+    @rule(count=st.integers(2, 4), beginning=st.binary(min_size=20, max_size=30))
+    def arrive_together(self, count: int, beginning: bytes) -> None:
+        """Several that begin alike: one leads, the others wait for what it computes."""
+        for number in range(count):
+            self._submit([*beginning, number], 6)
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data(), rest=st.binary(min_size=1, max_size=6), length=st.integers(1, 20))
@@ -56,14 +70,16 @@ class AnyTraffic(RuleBasedStateMachine):
         """A conversation goes on from the text of an earlier answer."""
         name = data.draw(st.sampled_from(sorted(self.wanted)))
         text = self.bench.texts.get(name)
-        self._submit([*self.wanted[name], *(text.tokens if text else ()), *rest], length, "", True)
+        self._submit([*self.wanted[name], *(text.tokens if text else ()), *rest], length)
 
-    def _submit(self, prompt: list[int], length: int, salt: str, reuse: bool) -> None:
+    def _submit(self, prompt: list[int], length: int, **options: Any) -> None:
         prompt = [token for token in prompt if token != END][: self.model.cells - 1]
         name = f"r{len(self.wanted)}"
         self.wanted[name] = prompt
-        self.bench.loop.handle(Submit(make_request(name, prompt, max_tokens=length, salt=salt, reuse_cache=reuse)))
-        self.lengths = {**getattr(self, "lengths", {}), name: length}
+        self.bench.loop.handle(Submit(make_request(name, prompt, max_tokens=length, **options)))
+        self.lengths[name] = length
+        if options.get("deadline"):
+            self.overdue.add(name)
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data())
@@ -78,7 +94,11 @@ class AnyTraffic(RuleBasedStateMachine):
         for _ in range(turns):
             self.bench.loop.turn()
 
-    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS]))
+    @rule(seconds=st.floats(0.001, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.now += seconds
+
+    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS, DecodeResult.LOST]))
     def stumble(self, result: DecodeResult) -> None:
         """One decode fails, whatever is in it; alone its rows succeed again."""
         answers = iter([result])
@@ -123,8 +143,8 @@ class AnyTraffic(RuleBasedStateMachine):
         length = min(self.lengths[name], self.model.cells - len(prompt))
         alone = continuation(prompt, length, end_every=13)
         outcome = self.bench.outcomes[name]
-        if outcome in {"aborted", "failed"}:
-            assert name in self.aborted or name in self.bench.failures
+        if outcome in {"aborted", "failed", "overdue"}:
+            assert name in {"aborted": self.aborted, "failed": self.bench.failures, "overdue": self.overdue}[outcome]
             assert got == alone[: len(got)]
         else:
             assert got == alone

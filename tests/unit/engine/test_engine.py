@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.engine.engine import Engine, EngineOptions, EngineState
+from service.engine.engine import Engine
 from service.engine.generation import collect
+from service.engine.interface import EngineOptions, EngineState
+from service.engine.loop import Pulse
 from service.engine.model import DecodeResult, Model
 from service.engine.requests import RequestRecord, StepStats
 from service.errors import (
@@ -24,7 +26,7 @@ from service.errors import (
 from tests.support.builders import make_request
 from tests.support.fake_model import FakeModel, continuation
 
-OPTIONS = EngineOptions(parallel=2, split_context=False, busy_prefill=16, queue=2)
+OPTIONS = EngineOptions(parallel=2, split_context=False, queue=2, calibrate=False)
 
 
 class Notes:
@@ -53,6 +55,12 @@ async def running(
     finally:
         model.gate.set()
         await engine.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (what is waited for happens in another thread)
+            await asyncio.sleep(0.001)
 
 
 def run(scenario: Callable[[], object]) -> None:
@@ -138,7 +146,7 @@ def test_what_cannot_be_served_is_refused_at_the_door() -> None:
                 (b"x" * 32, ContextExceeded),
             ]:
                 with pytest.raises(error):
-                    engine.submit(make_request("a", prompt))  # type: ignore[arg-type]
+                    engine.submit(make_request("a", prompt))
             assert engine.running == 0
 
     run(scenario)
@@ -154,10 +162,11 @@ def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
                 engine.submit(make_request("e", b"e"))
             assert caught.value.retry_after is not None
             assert caught.value.retry_after >= 1
-            assert (engine.running, engine.waiting) == (2, 2)
+            assert engine.running + engine.waiting == 4
             generations[0].abort()
-            last = engine.submit(make_request("f", b"f"))
             model.gate.set()
+            await anext(generations[1])
+            last = engine.submit(make_request("f", b"f"))
             assert (await collect(last)).generated_tokens == 8
 
     run(scenario)
@@ -235,5 +244,72 @@ def test_stopping_interrupts_a_long_step() -> None:
             with pytest.raises(EngineDead):
                 await collect(generation)
             assert model.closed
+
+    run(scenario)
+
+
+def test_a_prefill_that_nobody_waits_for_is_interrupted() -> None:
+    async def scenario() -> None:
+        model, notes = FakeModel(), Notes()
+        async with running(model, notes=notes) as engine:
+            model.gate.clear()
+            generation = engine.submit(make_request("a", b"x" * 50))
+            await until(lambda: bool(engine._pulse.serving))
+            generation.abort()
+            assert await asyncio.to_thread(model.gate.wait, 1)
+            await until(lambda: bool(notes.records))
+            assert notes.records[0].outcome.value == "aborted"
+
+    run(scenario)
+
+
+def test_a_step_that_serves_others_too_is_not_interrupted() -> None:
+    async def scenario() -> None:
+        model = FakeModel(pause=0.005)
+        async with running(model) as engine, engine.submit(make_request("a", b"x", max_tokens=200)) as staying:
+            leaving = engine.submit(make_request("b", b"y", max_tokens=200))
+            await anext(leaving)
+            model.interrupt = lambda: 1 / 0  # type: ignore[method-assign, assignment]
+            leaving.abort()
+            await anext(staying)
+            del model.interrupt
+
+    run(scenario)
+
+
+def test_a_stuck_loop_is_noticed_and_a_long_step_is_not() -> None:
+    pulse = Pulse(since=100.0, predicted=30.0)
+    assert not pulse.stuck(now=399.0)
+    assert pulse.stuck(now=401.0)
+    assert not Pulse(since=100.0, predicted=0.1).stuck(now=159.0)
+    assert Pulse(since=100.0, predicted=0.1).stuck(now=161.0)
+    assert not Pulse().stuck(now=1e9)
+
+
+def test_the_engine_says_once_that_it_is_stuck(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr("service.engine.loop.STUCK_SECONDS", 0.05)
+        model = FakeModel()
+        async with running(model) as engine:
+            model.gate.clear()
+            engine.submit(make_request("a", b"x"))
+            beats = [engine.beating]
+            await asyncio.sleep(0.2)
+            beats += [engine.beating, engine.beating]
+            assert beats == [True, False, False]
+            assert [record.message.split(":")[0] for record in caplog.records] == ["the engine's loop is stuck"]
+
+    run(scenario)
+
+
+def test_steps_are_measured_before_the_first_request() -> None:
+    async def scenario() -> None:
+        model = FakeModel(batch=64)
+        async with running(model, EngineOptions(parallel=2, split_context=False, queue=2)) as engine:
+            assert model.decodes == 8
+            assert model.pool == []
+            assert (await collect(engine.submit(make_request("a", b"x")))).generated_tokens == 8
 
     run(scenario)

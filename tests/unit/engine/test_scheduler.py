@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from service.engine.loop import Abort, Submit
 from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import FakeModel, continuation
 
 
-def submit(bench: Bench, name: str, prompt: bytes, **options: object) -> None:
-    bench.loop.handle(Submit(make_request(name, prompt, **options)))  # type: ignore[arg-type]
+def submit(bench: Bench, name: str, prompt: bytes, **options: Any) -> None:
+    bench.loop.handle(Submit(make_request(name, prompt, **options)))
 
 
 def test_a_prompt_alone_takes_the_whole_batch() -> None:
@@ -156,7 +158,7 @@ def test_a_failing_decode_fails_only_its_own_request() -> None:
     for name in "abc":
         submit(bench, name, name.encode() * 5)
     bench.loop.turn()
-    bad = bench.scheduler._by_id["b"].slot
+    bad = bench.scheduler._answers["b"].sequence.slot
     model.fails = lambda groups: DecodeResult.FAILED if bad in {g.sequence for g in groups} else DecodeResult.OK
     bench.loop.turn()
     model.fails = lambda groups: DecodeResult.OK
@@ -189,3 +191,122 @@ def test_a_decode_without_cells_is_tried_again_smaller() -> None:
     model.fails = lambda groups: next(answers, DecodeResult.OK)
     bench.finish()
     assert bench.outcomes["a"] == "length"
+
+
+def test_those_who_begin_alike_wait_for_the_one_who_computes_it() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64), parallel=8)
+    beginning = b"You are a helpful assistant. " * 7
+    for name in "abcdefgh":
+        submit(bench, name, beginning + name.encode(), max_tokens=4)
+    bench.finish()
+    assert bench.model.rows == len(beginning) + 8 * (1 + 3)  # type: ignore[attr-defined]
+    assert {name: list(text.tokens) for name, text in bench.texts.items()} == {
+        name: continuation(beginning + name.encode(), 4) for name in "abcdefgh"
+    }
+
+
+def test_another_takes_over_where_a_leader_that_went_away_stood() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64), parallel=8)
+    beginning = b"a long shared beginning of many words " * 6
+    for name in "abc":
+        submit(bench, name, beginning + name.encode(), max_tokens=1)
+    bench.loop.turn()
+    bench.loop.handle(Abort("a"))
+    bench.finish()
+    assert bench.model.rows == len(beginning) + 2  # type: ignore[attr-defined]
+    assert bench.texts["b"].cached_tokens == 64
+
+
+def test_nobody_waits_for_a_leader_of_another_salt() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64), parallel=8)
+    for name in "ab":
+        submit(bench, name, b"the same long beginning of two tenants" + name.encode(), salt=name)
+    bench.loop.turn()
+    assert bench.scheduler.running == 2
+
+
+def test_a_stranger_is_not_held_up_by_those_who_wait_for_a_leader() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64), parallel=2)
+    for name in "abc":
+        submit(bench, name, b"the same long beginning " * 8 + name.encode())
+    submit(bench, "d", b"something else")
+    bench.loop.turn()
+    assert "d" in bench.texts
+
+
+def test_a_lower_priority_number_is_let_in_sooner() -> None:
+    bench = make_bench(parallel=1)
+    submit(bench, "first", b"1", max_tokens=1)
+    submit(bench, "late", b"2", max_tokens=1, priority=1)
+    submit(bench, "urgent", b"3", max_tokens=1, priority=-1)
+    bench.finish()
+    assert list(bench.outcomes) == ["urgent", "first", "late"]
+
+
+def test_nobody_starves_behind_urgent_ones() -> None:
+    bench = make_bench(parallel=1)
+    submit(bench, "patient", b"1", max_tokens=1, priority=5)
+    for number in range(12):
+        submit(bench, f"urgent{number}", b"2", max_tokens=1)
+        bench.loop.turn()
+        bench.now += 10
+    assert list(bench.outcomes).index("patient") < 7
+
+
+def test_the_least_important_makes_way_when_cells_run_out() -> None:
+    bench = make_bench(FakeModel(cells=60, batch=32), parallel=3)
+    submit(bench, "low", b"l" * 8, max_tokens=40, priority=9)
+    for name in "ab":
+        submit(bench, name, name.encode() * 8, max_tokens=40)
+    bench.finish()
+    assert list(bench.outcomes)[-1] == "low"
+
+
+def test_a_deadline_ends_a_request_that_waits() -> None:
+    bench = make_bench(parallel=1)
+    submit(bench, "running", b"1", max_tokens=50)
+    submit(bench, "waiting", b"2", deadline=5.0)
+    bench.loop.turn()
+    bench.now += 6
+    bench.loop.turn()
+    assert bench.outcomes == {"waiting": "overdue"}
+    assert bench.failures == {"waiting": "deadline_exceeded"}
+
+
+def test_a_deadline_ends_a_request_that_runs_and_keeps_its_text() -> None:
+    bench = make_bench()
+    submit(bench, "a", b"go", max_tokens=50, deadline=5.0)
+    for _ in range(4):
+        bench.loop.turn()
+    bench.now += 6
+    bench.loop.turn()
+    assert bench.texts["a"].generated_tokens == 4
+    assert bench.outcomes == {"a": "overdue"}
+
+
+def test_one_that_resumes_on_all_but_its_last_token_goes_on_at_once() -> None:
+    model = FakeModel()
+    bench = make_bench(model)
+    for name in "ab":
+        submit(bench, name, name.encode())
+    bench.loop.turn()
+    answers = iter([DecodeResult.NO_CELLS])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.loop.turn()
+    bench.loop.handle(Abort("a"))
+    bench.finish()
+    assert list(bench.texts["b"].tokens) == continuation(b"b", 8)
+
+
+def test_a_request_whose_state_is_lost_starts_again_but_not_for_ever() -> None:
+    model = FakeModel(keeps_partial=False)
+    bench = make_bench(model)
+    submit(bench, "a", b"hello", max_tokens=3)
+    answers = iter([DecodeResult.LOST])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.finish()
+    assert list(bench.texts["a"].tokens) == continuation(b"hello", 3)
+    model.fails = lambda groups: DecodeResult.LOST
+    submit(bench, "b", b"world")
+    bench.finish()
+    assert bench.outcomes["b"] == "failed"

@@ -1,0 +1,36 @@
+"""Waiting for a prefix that another sequence is computing right now, instead of computing it again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Series
+
+from service.engine.kv_cache import Match, common_prefix
+from service.engine.sequence import Sequence
+
+WORTH_WAITING = 16
+"""Tokens that the other one must be going to compute for us, beyond what the cache has."""
+
+
+def is_led(sequence: Sequence) -> bool:
+    """Whether what it waits for is still being computed. A leader that went away or paused leads no more."""
+    leader = sequence.leader
+    return leader is not None and leader.slot is not None and leader.computed < sequence.join_at
+
+
+def follow(sequence: Sequence, match: Match, running: Series[Sequence]) -> bool:
+    """Looks for a leader among `running`: one that is about to compute tokens that `sequence` would compute too.
+
+    It must not be behind what `match` found in the cache: then it has fewer of these rows left than `sequence` would have, and waiting
+    never takes longer than computing alone. Of several the one with the longest common beginning leads.
+    """
+    sequence.leader = None
+    if not sequence.request.reuse_cache:
+        return False
+    worthwhile = match.length + WORTH_WAITING
+    for leader in running:
+        if leader.request.salt != sequence.request.salt or leader.computed < match.length:
+            continue
+        common = min(common_prefix(leader.tokens, sequence.tokens), len(sequence.tokens) - 1)
+        if common >= worthwhile and leader.computed < common:
+            sequence.leader, sequence.join_at, worthwhile = leader, common, common + 1
+    return sequence.leader is not None

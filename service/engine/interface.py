@@ -1,0 +1,45 @@
+"""What the engine's users hold in their hands: its state, its options, and who watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from service.engine.requests import RequestRecord, StepStats
+
+
+class EngineState(Enum):
+    """Where the engine stands. Only READY takes requests."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    DEAD = "dead"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`parallel` requests run at once. With `split_context` each may use 1/parallel of the pool, else all.
+
+    `queue` requests with `queue_tokens` prompt tokens may wait (0 tokens: as many as fill the pool four times). `token_gap` is the longest
+    pause, in seconds, that a running text should see while prompts are computed. `calibrate` measures steps at start.
+    """
+
+    parallel: int
+    split_context: bool
+    queue: int
+    queue_tokens: int = 0
+    token_gap: float = 0.5
+    calibrate: bool = True
+
+
+class Observer(Protocol):
+    """Hears of every step and of every request that left. Called on the asyncio thread."""
+
+    def step(self, stats: StepStats) -> None:
+        """A step's figures. No rows at all: requests left without one, only the gauges are news."""
+
+    def ended(self, record: RequestRecord) -> None:
+        """A request has left the engine."""
