@@ -139,7 +139,8 @@ def server_schema() -> dict[str, Any]:
         kind = declared.spellings[0].kind
         type_name = ["boolean", "string"] if kind.is_flag else ["string", "number"]
         if type(default) in (int, float) and not declared.shown_default:
-            type_name = ["integer"] if isinstance(default, int) else ["number"]
+            # `--set` of helm makes a text of 0.5.
+            type_name = ["integer"] if isinstance(default, int) else ["number", "string"]
         shapes[key] = {"description": declared.text, "type": [*type_name, "null"]}
     return shapes
 

@@ -44,14 +44,14 @@ def a_namespace(name: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        core.delete_namespace(name, grace_period_seconds=0)
-        run("kubectl", "wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
+        run("kubectl", "-n", name, "delete", "deploy,pod", "--all", "--grace-period=0", "--force", "--wait=false")
+        core.delete_namespace(name)
 
 
 @pytest.fixture(scope="session")
 def tools(image: str, default_model_path: Path) -> Iterator[Tools]:
     """The pod that serves the model."""
-    with a_namespace("mistral-test-tools") as namespace:
+    with a_namespace(f"mistral-tools-{os.getpid()}") as namespace:
         core = client.CoreV1Api()
         core.create_namespaced_pod(namespace, pod("tools", image, (HERE / "model_server.py").read_text(), {}))
         port = {"port": 80, "targetPort": 8080}
@@ -78,7 +78,7 @@ def sha256(default_model_path: Path) -> str:
 def namespace(image: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace named after the test."""
     words = request.node.name.removeprefix("test_").replace("_", "-")
-    with a_namespace(f"t-{hashlib.sha1(words.encode()).hexdigest()[:6]}-{words[:40].strip('-')}") as name:
+    with a_namespace(f"{words[:45].strip('-')}-{os.getpid()}") as name:
         yield name
 
 

@@ -6,18 +6,21 @@ A stream has failed when it has no 200, breaks off, or does not end as streams e
 import http.client
 import json
 import os
+import socket
 import sys
 import threading
 import time
 from urllib.parse import urlsplit
 
 ADDRESS = urlsplit(os.environ["ADDRESS"])
+# Resolved once: it is the Service's address for good, and what the cluster's DNS fails to answer says nothing about the service.
+HOST = socket.gethostbyname(ADDRESS.hostname)
 WORKERS, TOKENS = int(os.environ.get("WORKERS", "3")), int(os.environ.get("TOKENS", "40"))
 whole, failed = [], []
 
 
 def stream(number):
-    connection = http.client.HTTPConnection(ADDRESS.hostname, ADDRESS.port, timeout=120)
+    connection = http.client.HTTPConnection(HOST, ADDRESS.port, timeout=120)
     try:
         body = {"prompt": f"Story {number}:", "max_tokens": TOKENS, "stream": True, "ignore_eos": True}
         connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})

@@ -44,12 +44,12 @@ def attempt(*command: str, stdin: Path | None = None) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def wait_until(what: str, seconds: float, look: Callable[[], T]) -> T:
-    """The first true answer of `look`."""
+def wait_until(what: str, seconds: float, look: Callable[[], T], state: Callable[[], str] = str) -> T:
+    """The first true answer of `look`; without one `state` says what there is instead."""
     end = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > end:
-            pytest.fail(f"not within {seconds:g} s: {what}", pytrace=False)
+            pytest.fail(f"not within {seconds:g} s: {what}\n{state()}", pytrace=False)
         time.sleep(POLL_SECONDS)
     return found
 
@@ -104,9 +104,9 @@ class Release:
     def helm(self, verb: str, *arguments: str) -> str:
         return run("helm", verb, self.name, *arguments, "--namespace", self.namespace)
 
-    def wait_ready(self, seconds: float = 240) -> None:
+    def wait_ready(self, seconds: float = 120) -> None:
         """Every pod is of the newest kind and ready, and no older one serves."""
-        wait_until(f"{self.name} is ready\n{self.pods_in_words()}", seconds, self.settled)
+        wait_until(f"{self.name} is ready", seconds, self.settled, self.pods_in_words)
 
     def settled(self) -> bool:
         deployment = client.AppsV1Api().read_namespaced_deployment(self.name, self.namespace)
@@ -124,7 +124,7 @@ class Release:
         return [pod for pod in found.items if pod.metadata.deletion_timestamp is None]
 
     def pods_in_words(self) -> str:
-        return attempt("kubectl", "-n", self.namespace, "get", "pods")[1]
+        return attempt("kubectl", "-n", self.namespace, "get", "pods")[1] + self.fetch_log()
 
     def fetch_log(self) -> str:
         """What the download said, also in containers that are gone."""
