@@ -23,13 +23,15 @@ def key_guard(keys: Sequence[str]) -> Guard:
     def guard(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
         if handler.opt.get(PUBLIC) or connection.scope["method"] == "OPTIONS":  # type: ignore[typeddict-item]
             return
-        shown = sha256(_shown_key(connection).encode("utf-8", "surrogateescape")).digest()
+        # Headers are read as Latin-1, so this gives the bytes that came; a key of the settings is meant in UTF-8.
+        shown = sha256(shown_key(connection).encode("latin-1")).digest()
         if not any(compare_digest(shown, digest) for digest in digests):
             raise InvalidApiKey("Invalid API Key")
 
     return guard
 
 
-def _shown_key(connection: ASGIConnection) -> str:  # type: ignore[type-arg]
+def shown_key(connection: ASGIConnection) -> str:  # type: ignore[type-arg]
+    """The key that a client shows, as Latin-1 text; empty where it shows none."""
     scheme, _, key = connection.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" and key.strip() else connection.headers.get("x-api-key", "")

@@ -28,7 +28,7 @@ class Cors:
         listed = [entry.strip() for entry in self.origins.split(",")]
         if "*" in listed or origin in listed:
             return True
-        return "localhost" in listed and urlsplit(origin).hostname in LOCAL_HOSTS
+        return "localhost" in listed and _host_of(origin) in LOCAL_HOSTS
 
     def add_to(self, headers: MutableScopeHeaders, scope: Scope) -> None:
         """Sets the headers of one answer."""
@@ -52,3 +52,10 @@ class Cors:
             value.decode("latin-1") for name, value in scope["headers"] if name == b"access-control-request-headers"
         )
         return next(asked, "*")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None

@@ -37,6 +37,9 @@ def make_order(
         probabilities=0 if alternatives is None else max(alternatives, 1),
         post_sampling_probabilities=bool(body.post_sampling_probs),
         reuse_cache=service.settings.cache_prompt if body.cache_prompt is None else body.cache_prompt,
+        salt=body.cache_salt or "",
+        priority=body.priority or 0,
+        deadline=body.timeout or 0.0,
     )
     return Order(
         id=name,

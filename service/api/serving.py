@@ -15,6 +15,7 @@ from service.api.error_handlers import error_body, internal_error
 from service.api.order import Order
 from service.api.shapes import Shape
 from service.api.sse import DONE, PING, EventStream, events
+from service.api.terms import under_terms
 from service.engine.requests import Delta
 from service.errors import ServiceError
 
@@ -29,6 +30,7 @@ async def serve(
     Everything that can be refused is refused before the first byte: a stream begins with its first text, or with a comment when
     that takes longer than the ping interval. If the client leaves, the generations end at once.
     """
+    order = under_terms(order, request, service.settings)
     exchange = exchange_of(request.scope)
     exchange.model = order.model
     exchange.prompt_tokens = sum(len(one.prompt) for one in order.requests[:: order.copies])

@@ -29,7 +29,7 @@ def _at_most_zero(value: Any) -> bool:  # noqa: ANN401 - any JSON
 
 
 def _plain_text(value: Any) -> bool:  # noqa: ANN401 - any JSON
-    return isinstance(value, dict) and value.get("type", "text") == "text"
+    return value == {} or (isinstance(value, dict) and value.get("type") == "text")
 
 
 def _never(value: Any) -> bool:  # noqa: ANN401, ARG001 - any JSON

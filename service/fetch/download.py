@@ -20,7 +20,6 @@ from service.fetch.progress import Progress
 from service.fetch.sources import Source, at_commit
 
 OVERLAP = 64 * 1024
-CHUNK = 256 * 1024
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("fetch")
 
@@ -110,7 +109,8 @@ class Download:
 
     def _take(self, answer: httpx.Response, offset: int) -> None:
         position = offset
-        for chunk in answer.iter_raw(CHUNK):
+        # With a size of its own iter_raw would hold back, and lose, what a dropped connection had brought.
+        for chunk in answer.iter_raw():
             data = chunk
             if position < self._partial.size:
                 same = min(len(data), self._partial.size - position)

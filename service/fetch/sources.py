@@ -33,7 +33,8 @@ class Source:
     """One file somewhere.
 
     `shown` has no secret and stands in logs and side-cars; `identity` tells any two sources apart, also by their query. `fixed` says that
-    the address names one content for ever. `url` and `basic` (user and password) may be secret.
+    the address names one content for ever. `url` and `basic` (user and password) may be secret. `in_hub` is
+    the hub's address, the repository and the file.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Source:
     file_name: str
     fixed: bool
     url: str = field(repr=False)
+    in_hub: tuple[str, str, str] | None = None
     basic: tuple[str, str] | None = field(default=None, repr=False)
     sha256: str = ""
 
@@ -99,13 +101,15 @@ def _read_hub(text: str, settings: FetchSettings) -> Source:
     if not all((owner, repo, file, revision)) or not set(file.split("/")).isdisjoint({"", ".", ".."}):
         raise ValueError("hf://OWNER/REPO/FILE@REVISION")
     shown = f"hf://{owner}/{repo}/{file}@{revision}"
+    place = (settings.hf_endpoint, f"{owner}/{repo}", file)
     return Source(
         kind=Kind.HUB,
         shown=shown,
         identity=shown,
         file_name=file.rpartition("/")[2],
         fixed=COMMIT.fullmatch(revision) is not None,
-        url=hub_url(settings.hf_endpoint, f"{owner}/{repo}", file, revision),
+        url=hub_url(*place, revision),
+        in_hub=place,
     )
 
 
@@ -116,10 +120,9 @@ def hub_url(endpoint: str, repo: str, file: str, revision: str) -> str:
 
 def at_commit(source: Source, commit: str) -> Source:
     """The hub's source with its revision made sure; `identity` stays what was asked for."""
-    head, resolve, rest = source.url.partition("/resolve/")
-    if source.kind is not Kind.HUB or not resolve or not COMMIT.fullmatch(commit):
+    if source.in_hub is None or not COMMIT.fullmatch(commit):
         return source
-    return replace(source, url=f"{head}/resolve/{commit}/{rest.partition('/')[2]}")
+    return replace(source, url=hub_url(*source.in_hub, commit))
 
 
 def _read_s3(text: str, settings: FetchSettings) -> Source:
@@ -148,7 +151,7 @@ def _read_s3(text: str, settings: FetchSettings) -> Source:
 def _read_plain(text: str, _settings: FetchSettings) -> Source:
     parts = urlsplit(text)
     name = unquote(parts.path).rpartition("/")[2]
-    if not parts.hostname or name in ("", ".", "..") or not name.isprintable():
+    if not parts.hostname or parts.port == 0 or name in ("", ".", "..") or not name.isprintable():
         raise ValueError("an address with a host and the name of a file at its end")
     basic = (unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else None
     host = parts.netloc.rpartition("@")[2]

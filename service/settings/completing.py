@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from service.errors import SettingError
 if TYPE_CHECKING:
     from service.settings.settings import Settings
 
+KEY_WITH_PRIORITY = re.compile(r"(.*\S)\s+priority=(-?\d{1,4})")
 UNQUANTIZED = ("f32", "f16", "bf16")
 
 
@@ -24,6 +26,7 @@ def completed(settings: Settings, given_by: Mapping[str, str]) -> Settings:
             "--model", "", "the path of a GGUF file, as in: mistral-api --model FILE.gguf (or LLAMA_ARG_MODEL)"
         )
     _check_cache_types(settings, given_by)
+    keys = _keys_of_file(settings, given_by)
     mmap, mlock = _load_flags(settings, given_by)
     return replace(
         settings,
@@ -31,7 +34,8 @@ def completed(settings: Settings, given_by: Mapping[str, str]) -> Settings:
         mlock=mlock,
         ubatch_size=min(settings.batch_size, settings.ubatch_size or settings.batch_size),
         chat_template=_chat_template(settings, given_by),
-        api_key=settings.api_key + _keys_of_file(settings, given_by),
+        api_key=settings.api_key + tuple(keys),
+        key_priorities=tuple((key, priority) for key, priority in keys.items() if priority),
     )
 
 
@@ -61,15 +65,21 @@ def _chat_template(settings: Settings, given_by: Mapping[str, str]) -> str:
     return _text_of(settings.chat_template_file, name)
 
 
-def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> tuple[str, ...]:
+def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> dict[str, int]:
+    """The keys of the file with their priorities. A line is `KEY` or `KEY priority=N`; `#` begins a comment."""
     if settings.api_key_file is None:
-        return ()
+        return {}
     name = given_by.get("api_key_file", "--api-key-file")
     lines = (line.strip() for line in _text_of(settings.api_key_file, name).splitlines())
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    keys = dict(_key_of_line(line) for line in lines if line and not line.startswith("#"))
     if not keys:
         raise SettingError(name, str(settings.api_key_file), "a file with at least one key")
     return keys
+
+
+def _key_of_line(line: str) -> tuple[str, int]:
+    found = KEY_WITH_PRIORITY.fullmatch(line)
+    return (found[1], int(found[2])) if found else (line, 0)
 
 
 def _text_of(file: Path, name: str) -> str:

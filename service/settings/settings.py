@@ -223,7 +223,7 @@ class Settings:
         spelled("--api-key", "LLAMA_API_KEY", words("at least one key", "KEYS")), repeats=True, secret=True,
     )  # fmt: skip
     api_key_file: Path | None = option(
-        None, ACCESS, "A file of keys, one a line; lines with # are comments.",
+        None, ACCESS, "A file of keys, one a line; `priority=N` behind a key lets its requests wait for others. # begins a comment.",
         spelled("--api-key-file", "LLAMA_ARG_API_KEY_FILE", path("the path of a file of keys")),
     )  # fmt: skip
     cors_origins: str = option(
@@ -267,6 +267,8 @@ class Settings:
 
     sampling: SamplingDefaults = SamplingDefaults()
     notes: tuple[str, ...] = field(default=())
+    key_priorities: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """Keys of the key file that have a priority."""
 
     @property
     def alias(self) -> str:

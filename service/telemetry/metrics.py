@@ -40,16 +40,16 @@ class Metrics(Collector):
 
     def step(self, stats: StepStats) -> None:
         """Counts a step of the engine's loop. One without rows only tells that requests left."""
+        totals = self._totals
+        totals.cached += stats.reused_tokens
+        totals.preemptions += stats.preemptions
+        totals.evicted += stats.evicted_cells
         rows = stats.decode_rows + stats.prefill_rows
         if not rows:
             return
-        totals = self._totals
         totals.steps += 1
         totals.computed += stats.prefill_rows
-        totals.cached += stats.reused_tokens
         totals.generated += stats.sampled_tokens
-        totals.preemptions += stats.preemptions
-        totals.evicted += stats.evicted_cells
         totals.decode_seconds += stats.decode_seconds
         totals.sample_seconds += stats.sample_seconds
         totals.own_seconds += stats.own_seconds

@@ -176,10 +176,10 @@ async def test_an_error_after_the_first_text_is_one_event_and_the_end() -> None:
 
 async def test_events_come_one_by_one_as_the_model_computes() -> None:
     async with live_server(FakeModel(cells=4096, sequences=64, pause=0.03)) as server:
-        times = []
+        times: list[float] = []
+        clock = asyncio.get_running_loop().time
         async with server.client.stream("POST", TEXT, json={**PROMPT, "max_tokens": 8, "stream": True}) as answer:
-            async for _ in answer.aiter_raw():
-                times.append(asyncio.get_running_loop().time())
+            times.extend([clock() async for _ in answer.aiter_raw()])
     assert len(times) >= 8
     assert times[-1] - times[0] > 0.15
 

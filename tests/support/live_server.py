@@ -27,7 +27,15 @@ Loader = Callable[[Callable[[float], None]], Model]
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn that leaves the signals of the test's process alone."""
+    """uvicorn that leaves the signals of the test's process alone and says when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,7 +103,11 @@ async def live_server(
         return fake
 
     metrics = Metrics()
-    engine = Engine(load or load_fake, options or EngineOptions(parallel=8, split_context=False, queue=256, calibrate=False), metrics)
+    engine = Engine(
+        load or load_fake,
+        options or EngineOptions(parallel=8, split_context=False, queue=256, calibrate=False),
+        metrics,
+    )
     app = create_app(settings or Settings(), engine, metrics)
     config = uvicorn.Config(
         app, http="httptools", lifespan="on", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
@@ -105,8 +117,7 @@ async def live_server(
     port = listener.getsockname()[1]
     running = asyncio.create_task(server.serve([listener]))
     try:
-        while not server.started and not running.done():
-            await asyncio.sleep(0.005)
+        await asyncio.wait_for(server.up.wait(), 10)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             if loaded and load is None:
                 await engine.wait_loaded()

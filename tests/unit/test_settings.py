@@ -294,3 +294,11 @@ def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone
 def test_this_process_own_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "LLAMA_ARG_PORT", "1")
     assert read().port == 8000
+
+
+def test_keys_of_a_file_may_have_a_priority(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("people\nbatch  priority=10\n# nobody priority=1\nwith space\n")
+    settings = read("--api-key-file", str(file))
+    assert settings.api_key == ("people", "batch", "with space")
+    assert settings.key_priorities == (("batch", 10),)

@@ -24,6 +24,7 @@ def test_every_field_is_declared_as_an_option() -> None:
     assert declared == {entry.name for cls in (Settings, SamplingDefaults) for entry in fields(cls)} - {
         "sampling",
         "notes",
+        "key_priorities",
     }
 
 

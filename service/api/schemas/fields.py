@@ -18,6 +18,8 @@ AnyInteger = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Above0 = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Decay = Annotated[float, Meta(ge=0, le=0.99)]
+Priority = Annotated[int, Meta(ge=-1000, le=1000)]
+Timeout = Annotated[float, Meta(gt=0, le=7 * 24 * 3600)]
 Choices = Annotated[int, Meta(ge=1, le=128)]
 Alternatives = Annotated[int, Meta(ge=0, le=1000)]
 ShortText = Annotated[str, Meta(max_length=8192)]
@@ -124,6 +126,15 @@ class GenerationFields(SamplingFields, kw_only=True):
         bool | None, Meta(description="Probabilities after the samplers instead of log-probabilities before.")
     ] = None
     cache_prompt: Annotated[bool | None, Meta(description="Reuse what earlier prompts began with.")] = None
+    cache_salt: Annotated[
+        ShortText | None, Meta(description="Only requests with the same salt share beginnings of prompts.")
+    ] = None
+    priority: Annotated[
+        Priority | None, Meta(description="Lower is served sooner; one step counts like ten seconds of waiting.")
+    ] = None
+    timeout: Annotated[
+        Timeout | None, Meta(description="Seconds until the request fails with 504, waiting included.")
+    ] = None
     timings_per_token: Annotated[bool | None, Meta(description="`timings` in every chunk.")] = None
     return_tokens: Annotated[bool | None, Meta(description="Token ids in `tokens` (native format).")] = None
     sse_ping_interval: Annotated[
