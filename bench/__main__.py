@@ -69,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"the other one (default: what ${BUILD_VARIABLE}, a script, or our own one builds)",
     )
+    add(
+        "--calm",
+        type=float,
+        default=50.0,
+        metavar="PERCENT",
+        help="wait for, and repeat without, that much CPU of other processes (default: 50)",
+    )
     add("--json", type=Path, metavar="FILE", help="write every figure of every run there too")
     add("--soak", type=int, metavar="N", help="no comparison: N short requests to this service, and its memory")
     return made
@@ -92,7 +99,9 @@ async def run(arguments: argparse.Namespace) -> None:
             print(await soak(ours, model, arguments.threads, arguments.soak), flush=True)
         return
     theirs = Side("llama-server", (str(arguments.llama_server or built_server()),))
-    series = Series((ours, theirs), arguments.threads, arguments.pairs, arguments.quick, arguments.seconds)
+    series = Series(
+        (ours, theirs), arguments.threads, arguments.pairs, arguments.quick, arguments.seconds, arguments.calm
+    )
     print_machine(found := machine(theirs.command))
     runs: list[Run] = []
     for model in models:

@@ -22,6 +22,18 @@ def machine(llama_server: Sequence[str]) -> dict[str, str]:
     }
 
 
+def busy_seconds() -> float:
+    """CPU time of all processes since boot, and what the hypervisor kept for others (/proc/stat: all fields but idle and iowait)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def process_seconds(pid: int) -> float:
+    """CPU time of a process and of its children that have ended (proc(5), stat: fields 14 to 17)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
 def build_of(command: Sequence[str]) -> str:
     """Version, commit and compiler, as `--version` says them (on stderr, in two lines)."""
     said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from service.engine.engine import Engine
@@ -37,7 +38,14 @@ def engine_options(settings: Settings) -> EngineOptions:
         queue_tokens=settings.queue_tokens,
         token_gap=settings.token_gap_ms / 1000,
         calibrate=settings.warmup,
+        saved_bytes=_saved_bytes(settings.cache_ram),
     )
+
+
+def _saved_bytes(mebibytes: int | None) -> int | None:
+    if mebibytes is None:
+        return None
+    return sys.maxsize if mebibytes < 0 else mebibytes << 20
 
 
 def llama_options(settings: Settings, threads: ThreadCount) -> LlamaOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from service.engine.engine import Engine
 from service.engine.generation import Generation, collect
@@ -20,9 +21,9 @@ class Choices:
     def __init__(self, engine: Engine, requests: Sequence[GenerationRequest], param: str) -> None:
         """`param`: the field that an error about the prompt's length names."""
         self._generations: list[Generation] = []
+        self._open = set(range(len(requests)))
         self._reads: dict[asyncio.Task[Delta], int] = {}
         self._held: dict[int, Delta] = {}
-        self._reading = False
         try:
             for request in requests:
                 self._generations.append(engine.submit(request))
@@ -33,6 +34,11 @@ class Choices:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether every choice has been read to its end."""
+        return not self._open
 
     async def all(self) -> list[Delta]:
         """Each choice's whole answer. Raises the first ServiceError."""
@@ -45,58 +51,50 @@ class Choices:
 
     async def next(self, seconds: float | None) -> list[tuple[int, Delta]]:
         """What has come, by choice: text, an end, or both. Nothing after `seconds` of silence. Raises ServiceError."""
-        if not self._reading:
-            self._reading = True
-            for index in range(len(self._generations)):
-                self._read(index)
-        loop = asyncio.get_running_loop()
-        until = None if seconds is None else loop.time() + seconds
-        while self._reads:
-            left = None if until is None else max(until - loop.time(), 0.0)
-            done, _ = await asyncio.wait(self._reads, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                break
-            if shown := self._take(done):
-                return shown
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._open:
+                    come = await (self._read_one() if len(self._generations) == 1 else self._read_some())
+                    if shown := [pair for pair in map(self._with_held, come) if pair is not None]:
+                        return shown
         return []
 
-    @property
-    def ended(self) -> bool:
-        """Whether every choice has been read to its end."""
-        return self._reading and not self._reads
+    async def _read_one(self) -> list[tuple[int, Delta]]:
+        """The usual case, without a task for each delta: a read that is given up loses nothing."""
+        return [(0, await anext(self._generations[0]))]
 
-    def _read(self, index: int) -> None:
-        task = asyncio.ensure_future(anext(self._generations[index]))
-        task.add_done_callback(_look_at_error)
-        self._reads[task] = index
+    async def _read_some(self) -> list[tuple[int, Delta]]:
+        """What is there of several choices, in their order. Their reads go on while others are waited for."""
+        for index in self._open.difference(self._reads.values()):
+            read = asyncio.ensure_future(anext(self._generations[index]))
+            read.add_done_callback(_look_at_error)
+            self._reads[read] = index
+        done, _ = await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
+        come = {self._reads.pop(read): read for read in done}
+        return [(index, come[index].result()) for index in sorted(come)]
 
-    def _take(self, done: set[asyncio.Task[Delta]]) -> list[tuple[int, Delta]]:
-        """The deltas of finished reads, by choice, each with what was held of it; without text or end it is held on."""
-        shown = []
-        for index, task in sorted(((self._reads.pop(task), task) for task in done), key=_by_index):
-            delta = self._held.pop(index, Delta()).then(task.result())
-            if delta.summary is None:
-                self._read(index)
-            if delta.text or delta.summary is not None:
-                shown.append((index, delta))
-            else:
-                self._held[index] = delta
-        return shown
+    def _with_held(self, pair: tuple[int, Delta]) -> tuple[int, Delta] | None:
+        """A choice's delta with what was held of it; one without text or end is held until there is something to show."""
+        index, delta = pair
+        if (held := self._held.pop(index, None)) is not None:
+            delta = held.then(delta)
+        if delta.summary is not None:
+            self._open.discard(index)
+        elif not delta.text:
+            self._held[index] = delta
+            return None
+        return index, delta
 
     def close(self) -> None:
         """Aborts what has not ended. May be called more than once."""
-        for task in self._reads:
-            task.cancel()
+        for read in self._reads:
+            read.cancel()
         self._reads.clear()
         for generation in self._generations:
             generation.abort()
 
 
-def _look_at_error(task: asyncio.Task[Delta]) -> None:
+def _look_at_error(read: asyncio.Task[Delta]) -> None:
     """Of several choices that fail together one error is told; asyncio would report the others as forgotten."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _by_index(pair: tuple[int, asyncio.Task[Delta]]) -> int:
-    return pair[0]
+    if not read.cancelled():
+        read.exception()

@@ -24,6 +24,7 @@ from service.engine.model import Model, ModelLoader
 from service.engine.pace import LearnedPace
 from service.engine.requests import EngineLimits, GenerationRequest, StepStats
 from service.engine.scheduler import Scheduler
+from service.engine.shelf import Shelf
 from service.engine.threads import ThreadWatch
 from service.errors import (
     ContextExceeded,
@@ -40,6 +41,8 @@ log = logging.getLogger("engine")
 
 LONG_TEXT = 4096
 """Characters from which a text is tokenized off the event loop."""
+MOST_SAVED_BYTES, SPARED_FOR_SAVING = 8 << 30, 0.25
+"""Of the host's memory, for prefixes that left the pool, where no number is set."""
 QUEUED_POOLS = 4
 """How often the prompts that wait may fill the pool, where no number is set."""
 DRAIN_RETRY_SECONDS = 1.0
@@ -218,7 +221,8 @@ class Engine:
         try:
             model = self._load(self._report_progress)
             limits = self._measure(model)
-            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial)
+            shelf = Shelf(self._saved_bytes(model), model.token_bytes)
+            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf)
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)
@@ -248,6 +252,12 @@ class Engine:
             queue=options.queue,
             queue_tokens=options.queue_tokens or QUEUED_POOLS * model.cells,
         )
+
+    def _saved_bytes(self, model: Model) -> int:
+        """What was asked for, else a part of the memory that is free now, and no more than llama-server would take."""
+        if self._options.saved_bytes is not None:
+            return self._options.saved_bytes
+        return min(MOST_SAVED_BYTES, int(model.spare_bytes * SPARED_FOR_SAVING))
 
     def _report_progress(self, progress: float) -> None:
         self.progress = max(self.progress, min(progress, 1.0))

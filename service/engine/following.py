@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Series
 
-from service.engine.kv_cache import Match, common_prefix
+from service.engine.kv_cache import Match
+from service.engine.prefixes import common_prefix
 from service.engine.sequence import Sequence
 
 WORTH_WAITING = 16

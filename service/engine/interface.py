@@ -25,6 +25,7 @@ class EngineOptions:
 
     `queue` requests with `queue_tokens` prompt tokens may wait (0 tokens: as many as fill the pool four times). `token_gap` is the longest
     pause, in seconds, that a running text should see while prompts are computed. `calibrate` measures steps at start.
+    `saved_bytes` of the host's memory may hold prefixes that left the pool (None: what can be spared).
     """
 
     parallel: int
@@ -33,6 +34,7 @@ class EngineOptions:
     queue_tokens: int = 0
     token_gap: float = 0.5
     calibrate: bool = True
+    saved_bytes: int | None = None
 
 
 class Observer(Protocol):

@@ -27,12 +27,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from service.engine.model import CacheOp, CopyPrefix, Trim
+from service.engine.model import CacheOp, CopyPrefix, Drop, Load, Save, Trim
+from service.engine.prefixes import common_prefix
+from service.engine.shelf import Shelf
 
 
 @dataclass(slots=True)
 class Holder:
-    """One sequence id in use. `used_at` is a count of uses, not a time."""
+    """One sequence id in use. `used_at` is a count of uses, not a time; `saved`: the shelf has all of it."""
 
     slot: int
     salt: str
@@ -40,24 +42,33 @@ class Holder:
     cells: list[int] = field(default_factory=list)
     active: bool = True
     used_at: int = 0
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The longest known beginning of some tokens: `length` of them stand in `slot`."""
+    """The longest known beginning of some tokens: `length` of them stand in `slot`, or on the shelf under `shelved`."""
 
     slot: int
     length: int
+    shelved: int | None = None
+    cells: int = 0
+    """Cells that fetching it from the shelf takes."""
 
 
 NO_MATCH = Match(-1, 0)
 
+WORTH_FETCHING = 64
+"""Tokens that the shelf must have beyond the pool: fetching takes cells and copies memory."""
+
 
 class KvCache:
-    """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models)."""
+    """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models);
+    those are not saved on the `shelf`."""
 
-    def __init__(self, cells: int, sequences: int, *, partial: bool = True) -> None:
+    def __init__(self, cells: int, sequences: int, *, partial: bool = True, shelf: Shelf | None = None) -> None:
         self.total = cells
+        self._shelf = shelf if partial else None
         self._partial = partial
         self._holders: dict[int, Holder] = {}
         self._free_slots = list(range(sequences - 1, -1, -1))
@@ -94,6 +105,10 @@ class KvCache:
         for holder in self._holders.values():
             if holder.salt == salt and (length := self._usable(holder, wanted, best.length)) > best.length:
                 best = Match(holder.slot, length)
+        found = self._shelf.find(wanted, salt) if self._shelf is not None else None
+        if found is not None and found[1] >= best.length + WORTH_FETCHING:
+            prefix, length = found
+            return Match(-1, length, prefix.key, len(prefix.tokens))
         return best
 
     def _usable(self, holder: Holder, wanted: array[int], beaten: int) -> int:
@@ -106,6 +121,8 @@ class KvCache:
 
     def would_fit(self, match: Match, cells: int) -> bool:
         """Whether `cells` could be had, by eviction too, without losing what `match` found."""
+        if match.shelved is not None:
+            return cells + match.cells <= self.free + self.idle_cells()
         return cells <= self.free or cells <= self.free + self.idle_cells() - match.length
 
     # Commands.
@@ -117,10 +134,12 @@ class KvCache:
         """
         self._uses += 1
         self._idle_cells = None
+        if match.shelved is not None:
+            return self._fetch(match, match.shelved, salt)
         source = self._holders.get(match.slot)
         if source is not None and not source.active and (match.length == len(source.tokens) or self._last_idle(source)):
             self._cut(source, match.length)
-            source.active, source.used_at = True, self._uses
+            source.active, source.used_at, source.saved = True, self._uses, False
             return source.slot, match.length
         slot = self._take_slot(source)
         if slot is None:
@@ -142,9 +161,10 @@ class KvCache:
         """The plan was not carried out."""
         self._reserved = 0
 
-    def make_room(self, cells: int) -> bool:
+    def make_room(self, cells: int, fetched: int | None = None) -> bool:
         """Evicts idle tails, least recently used first, until `cells` are free. Evicts what it can even if that is too little."""
         while self.free < cells and (holder := self._oldest_idle()) is not None:
+            self._save(holder, fetched)
             own = self._own_cells(holder, cells - self.free) if self._partial else 0
             before = len(self._free_cells)
             self._cut(holder, len(holder.tokens) - own)
@@ -206,6 +226,32 @@ class KvCache:
 
     # The parts.
 
+    def _fetch(self, match: Match, key: int, salt: str) -> tuple[int, int] | None:
+        """A sequence with what lies on the shelf, cut to what matches. Without cells for it the request starts from nothing."""
+        slot = self._take_slot(None)
+        if slot is None or self._shelf is None:
+            return None
+        prefix = self._shelf.get(key)
+        holder = Holder(slot, salt, array("i"), used_at=self._uses)
+        self._holders[slot] = holder
+        if not self.make_room(len(prefix.tokens), fetched=key):
+            return slot, 0
+        self._operations.append(Load(key, slot))
+        self._reserved += len(prefix.tokens)
+        self.extend(slot, prefix.tokens)
+        self._cut(holder, match.length)
+        return slot, match.length
+
+    def _save(self, holder: Holder, fetched: int | None = None) -> None:
+        """An idle prefix is about to lose cells: a copy goes to the shelf, once."""
+        if self._shelf is None or holder.saved:
+            return
+        holder.saved = True
+        key, gone = self._shelf.put(holder.tokens, holder.salt, kept=fetched)
+        self._operations += [Drop(one) for one in gone]
+        if key is not None:
+            self._operations.append(Save(holder.slot, key))
+
     def _idle(self) -> Iterator[Holder]:
         return (holder for holder in self._holders.values() if not holder.active)
 
@@ -218,6 +264,7 @@ class KvCache:
 
     def _take_slot(self, spared: Holder | None) -> int | None:
         if not self._free_slots and (oldest := self._oldest_idle(spared)) is not None:
+            self._save(oldest)
             self._forget(oldest)
         return self._free_slots.pop() if self._free_slots else None
 
@@ -267,15 +314,3 @@ def _begins(longer: Holder, shorter: Holder) -> bool:
         and len(longer.tokens) >= len(shorter.tokens)
         and longer.tokens[: len(shorter.tokens)] == shorter.tokens
     )
-
-
-def common_prefix(left: array[int], right: array[int]) -> int:
-    """How many first tokens are the same. Slices compare in C, so halving is faster than walking."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -42,6 +42,11 @@ class CacheShape:
     feed_forward: int
     vocabulary: int
 
+    @property
+    def cell_bytes(self) -> int:
+        """Keys and values of one token."""
+        return int(self.layers * self.kv_heads * (self.key_bytes + self.value_bytes))
+
 
 @dataclass(frozen=True, slots=True)
 class ContextCost:
@@ -67,11 +72,10 @@ def context_cost(shape: CacheShape, ubatch: int, outputs: int, *, flash_attentio
 
     The working memory is an upper bound: llama.cpp reuses its tensors, so a few of the widest live at once.
     """
-    cells = shape.layers * shape.kv_heads * (shape.key_bytes + shape.value_bytes)
     per_row = MASK_BYTES if flash_attention else MASK_BYTES + 4 * shape.heads
     widest = 4 * ubatch * (2 * shape.feed_forward + 6 * shape.embedding)
     logits = 2 * 4 * outputs * shape.vocabulary
-    return ContextCost(fixed=widest + logits, per_token=int(cells) + per_row * ubatch + CELL_BYTES)
+    return ContextCost(fixed=widest + logits, per_token=shape.cell_bytes + per_row * ubatch + CELL_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

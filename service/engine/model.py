@@ -40,7 +40,30 @@ class Trim:
     length: int
 
 
-CacheOp = CopyPrefix | Trim
+@dataclass(frozen=True, slots=True)
+class Save:
+    """All of `sequence` is copied to the host's memory, under `key`."""
+
+    sequence: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was saved under `key` stands in `sequence`, which is empty before. The copy stays."""
+
+    key: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The copy under `key` is forgotten."""
+
+    key: int
+
+
+CacheOp = CopyPrefix | Trim | Save | Load | Drop
 
 
 class DecodeResult(Enum):
@@ -80,6 +103,14 @@ class Model(Protocol):
     @property
     def sequences(self) -> int:
         """How many sequence ids there are: 0 … sequences - 1."""
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a saved sequence for each of its tokens; 0 where sequences cannot be saved."""
+
+    @property
+    def spare_bytes(self) -> int:
+        """Memory of the host that saved sequences may take without crowding anything out, as measured after loading."""
 
     @property
     def batch(self) -> int:

@@ -19,7 +19,6 @@ HARMLESS = {
     """,
     "the cache works in another way": """
         --cache-reuse N LLAMA_ARG_CACHE_REUSE
-        -cram --cache-ram N LLAMA_ARG_CACHE_RAM
         --cache-idle-slots !--no-cache-idle-slots LLAMA_ARG_CACHE_IDLE_SLOTS
         -ctxcp --ctx-checkpoints --swa-checkpoints N LLAMA_ARG_CTX_CHECKPOINTS
         -cms --checkpoint-min-step N LLAMA_ARG_CHECKPOINT_MIN_SPACING_NT

@@ -43,7 +43,7 @@ class Settings:
     aliases: tuple[str, ...] = option(
         (), MODEL, "Names of the model in the API, with commas; the first stands in answers.",
         spelled("-a --alias", "LLAMA_ARG_ALIAS", words("names with commas between them", "NAMES")),
-        shown_default="the file's name",
+        shown_default="the model's path",
     )  # fmt: skip
     chat_template: str = option(
         "", MODEL, "A Jinja template for chats, or the name of a common one, such as `chatml`.",
@@ -173,6 +173,11 @@ class Settings:
     request_timeout: float = option(
         0.0, BATCHING, "Seconds until a request fails with 504, also while it waits, where it does not say. 0: never.",
         spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
+    )  # fmt: skip
+    cache_ram: int | None = option(
+        None, BATCHING, "MiB of memory for beginnings of prompts that had to leave the cache; 0: none, -1: no bound.",
+        spelled("-cram --cache-ram", "LLAMA_ARG_CACHE_RAM", whole(-1)),
+        shown_default="8192, but no more than a quarter of what is free",
     )  # fmt: skip
     cache_isolation: str = option(
         "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",

@@ -186,6 +186,12 @@ async def test_the_native_format_has_a_list_for_several_prompts(server: LiveServ
     assert [(answer["index"], answer["prompt"]) for answer in answers] == [(0, "one"), (1, "two")]
 
 
+async def test_every_copy_of_a_prompt_has_its_own_seed(server: LiveServer) -> None:
+    for seed, seeds in [(7, [7, 8, 9]), (-1, [2**32 - 1] * 3), (2**32 - 2, [2**32 - 2, 0, 1])]:
+        answers = (await server.post(NATIVE, {"prompt": "one", "n": 3, "seed": seed, "n_predict": 1})).json()
+        assert [answer["generation_settings"]["seed"] for answer in answers] == seeds
+
+
 async def test_the_native_format_can_be_cut_down(server: LiveServer) -> None:
     fields = ["content", "generation_settings/n_predict", "nothing/there"]
     answer = (await server.post(NATIVE, {"prompt": "Hi", "n_predict": 2, "response_fields": fields})).json()

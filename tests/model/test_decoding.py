@@ -10,7 +10,7 @@ import pytest
 from llama_cpp import llama_cpp as native
 
 from service.engine.llama.model import LlamaModel
-from service.engine.model import CopyPrefix, DecodeResult, Rows, Trim
+from service.engine.model import CopyPrefix, DecodeResult, Drop, Load, Rows, Save, Trim
 from service.engine.requests import ThreadCount
 from tests.support.native import clear, generate, logits_after, prompt_of, request_for, tokens_of
 
@@ -153,3 +153,16 @@ def test_threads_can_be_changed_between_decodes(tiny: LlamaModel) -> None:
     after = logits_after(tiny, 1, 0, prompt)
     tiny.set_threads(ThreadCount(2, 2))
     np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_a_sequence_that_was_saved_comes_back_as_it_was(tiny: LlamaModel) -> None:
+    prompt = prompt_of(tiny, "Hello world, how are you today?")
+    expected = logits_after(tiny, 0, 0, prompt)
+    tiny.apply([Trim(0, len(prompt) - 1), Save(0, 7), Trim(0, 0)])
+    logits_after(tiny, 1, 0, prompt[:3])
+    tiny.apply([Load(7, 2)])
+    back = logits_after(tiny, 2, len(prompt) - 1, prompt[-1:])
+    np.testing.assert_allclose(back, expected, atol=1e-3)
+    tiny.apply([Drop(7)])
+    with pytest.raises(KeyError):
+        tiny.apply([Load(7, 3)])

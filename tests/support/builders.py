@@ -13,6 +13,7 @@ from service.engine.model import Model, Rows
 from service.engine.pace import Pace
 from service.engine.requests import Delta, EngineLimits, GenerationRequest
 from service.engine.scheduler import Scheduler
+from service.engine.shelf import Shelf
 from tests.support.fake_model import FakeModel
 
 
@@ -54,9 +55,12 @@ class Bench:
     outcomes: dict[str, str] = field(default_factory=dict)
     steps: list[Delivery] = field(default_factory=list)
     now: float = 1000.0
+    shelf: int = 0
 
     def __post_init__(self) -> None:
-        self.cache = KvCache(self.model.cells, self.model.sequences, partial=self.model.keeps_partial)
+        self.cache = KvCache(
+            self.model.cells, self.model.sequences, partial=self.model.keeps_partial, shelf=Shelf(self.shelf, 1)
+        )
         self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)
@@ -86,8 +90,8 @@ class Bench:
         raise AssertionError(f"work is left after {turns} turns")
 
 
-def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, **limits: int) -> Bench:
-    """`busy_prefill` prompt rows join a step in which somebody decodes."""
+def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, shelf: int = 0, **limits: int) -> Bench:
+    """`busy_prefill` prompt rows join a step in which somebody decodes; `shelf` tokens may be saved."""
     model = model or FakeModel()
     return Bench(
         model, make_limits(**{"context": model.cells, "batch": model.batch, **limits}), FixedPace(busy_prefill)

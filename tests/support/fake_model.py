@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows, Trim
+from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Drop, Load, Rows, Save, Trim
 from service.engine.requests import (
     GenerationRequest,
     ModelInfo,
@@ -79,6 +79,9 @@ class FakeModel:
     closed: bool = False
     threads: ThreadCount | None = None
     samplers: int = 0
+    token_bytes: int = 1
+    spare_bytes: int = 0
+    saved: dict[int, list[int]] = field(default_factory=dict)
     logits: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -124,12 +127,25 @@ class FakeModel:
                 for cell in self.pool:
                     if operation.source in cell.owners and cell.position < operation.length:
                         cell.owners.add(operation.target)
+            elif isinstance(operation, Save | Load | Drop):
+                self.shelve(operation)
             else:
                 assert self.keeps_partial or operation.length == 0, "a partial trim of whole states"
                 for cell in self.pool:
                     if cell.position >= operation.length:
                         cell.owners.discard(operation.sequence)
         self.pool = [cell for cell in self.pool if cell.owners]
+
+    def shelve(self, operation: Save | Load | Drop) -> None:
+        if isinstance(operation, Save):
+            self.saved[operation.key] = self.history(operation.sequence)
+        elif isinstance(operation, Drop):
+            del self.saved[operation.key]
+        else:
+            assert not self.history(operation.sequence), f"{operation} into a sequence that is not empty"
+            for position, token in enumerate(self.saved[operation.key]):
+                self.pool.append(Cell(position, token, {operation.sequence}))
+            assert len(self.pool) <= self.cells, f"{operation} without cells"
 
     def decode(self, groups: Sequence[Rows]) -> DecodeResult:
         self.gate.wait()

@@ -60,6 +60,7 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
         grown = memory.anonymous_bytes() - before
         loaded.runtime = replace(loaded.runtime, anonymous_bytes=grown)
         undo.pop_all()
+    loaded.spare_bytes = memory.memory_room().free
     log.info("%s loaded: %s beside the file", options.path, memory.mebibytes(grown))
     progress(1.0)
     return loaded
@@ -154,7 +155,9 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
         anonymous_bytes=0,
     )
     info = model_info(model, vocabulary, options.path, metadata)
-    return LlamaModel((model, context), vocabulary, info, runtime, abort)
+    loaded = LlamaModel((model, context), vocabulary, info, runtime, abort)
+    loaded.token_bytes = cache_shape(model, metadata, options).cell_bytes
+    return loaded
 
 
 def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, repacked: int) -> int:

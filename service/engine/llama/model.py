@@ -14,8 +14,9 @@ from service.engine.llama.batch import Batch
 from service.engine.llama.chain import Chain, NativeSampler
 from service.engine.llama.dry import DrySamplers
 from service.engine.llama.sampler import LlamaSampler
+from service.engine.llama.state import SavedSequences
 from service.engine.llama.vocabulary import Vocabulary
-from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Rows
+from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Drop, Load, Rows, Save
 from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
@@ -61,6 +62,9 @@ class LlamaModel:
         self._memory = native.llama_get_memory(context)
         self._vocabulary = vocabulary
         self._dry = DrySamplers(vocabulary)
+        self.token_bytes = 0
+        self.spare_bytes = 0
+        self._saved = SavedSequences(context)
         self._abort = abort
         self._rows = Batch(self.batch)
         self._closed = False
@@ -81,6 +85,8 @@ class LlamaModel:
         for operation in operations:
             if isinstance(operation, CopyPrefix):
                 native.llama_memory_seq_cp(self._memory, operation.source, operation.target, 0, operation.length)
+            elif isinstance(operation, Save | Load | Drop):
+                self._saved.apply(operation)
             elif not native.llama_memory_seq_rm(self._memory, operation.sequence, operation.length, -1):
                 raise ValueError(f"{operation}: this model cannot drop a part of a sequence")
 

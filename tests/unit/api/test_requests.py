@@ -63,6 +63,7 @@ def test_null_is_never_refused(field: str) -> None:
         ("https://a.example,https://b.example", "https://b.example", True),
         ("localhost", "http://localhost:3000", True),
         ("localhost", "http://[::1]:80", True),
+        ("https://a.example", "http://localhost:3000", False),
         ("localhost", "http://localhost.evil", False),
         ("localhost", "http://[broken", False),
         ("", "https://a.example", False),

@@ -15,7 +15,8 @@ from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import END, FakeModel, continuation
 
-BEGINNINGS = [b"", b"You are a helpful assistant. ", b"You are a helpful pirate. ", b"<s>"]
+LONG = b"A system prompt that is long enough for the shelf to keep it, whatever comes behind. "
+BEGINNINGS = [b"", LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. ", b"<s>"]
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -26,17 +27,18 @@ class AnyTraffic(RuleBasedStateMachine):
     model: FakeModel
 
     @initialize(
-        cells=st.integers(40, 160),
+        cells=st.integers(40, 260),
         sequences=st.integers(3, 8),
         parallel=st.integers(1, 3),
-        batch=st.integers(4, 40),
-        busy=st.integers(1, 16),
+        rows=st.tuples(st.integers(4, 40), st.integers(1, 16)),
+        shelf=st.sampled_from([0, 100, 1000]),
     )
-    def start(self, cells: int, sequences: int, parallel: int, batch: int, busy: int) -> None:
+    def start(self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: int) -> None:
+        batch, busy = rows
         self.model = FakeModel(
             cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13, keeps_partial=self.partial
         )
-        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy)
+        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=shelf)
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
         self.overdue: set[str] = set()
@@ -123,8 +125,10 @@ class AnyTraffic(RuleBasedStateMachine):
             return
         self.bench.scheduler.check_integrity()
         cache = self.bench.cache
-        shadow = FakeModel(pool=deepcopy(self.model.pool), keeps_partial=self.partial)
+        shadow = FakeModel(pool=deepcopy(self.model.pool), saved=dict(self.model.saved), keeps_partial=self.partial)
         shadow.apply(cache._operations)
+        if cache._shelf is not None:
+            assert {key: list(one.tokens) for key, one in cache._shelf._prefixes.items()} == shadow.saved
         assert len(shadow.pool) == cache.used
         for slot, holder in cache._holders.items():
             assert shadow.history(slot) == holder.tokens.tolist()

@@ -4,8 +4,10 @@ from array import array
 
 import pytest
 
-from service.engine.kv_cache import NO_MATCH, KvCache, common_prefix
-from service.engine.model import CopyPrefix, Trim
+from service.engine.kv_cache import NO_MATCH, KvCache
+from service.engine.model import CopyPrefix, Drop, Load, Save, Trim
+from service.engine.prefixes import common_prefix
+from service.engine.shelf import Shelf
 
 
 def tokens(text: str) -> array[int]:
@@ -143,3 +145,72 @@ def test_a_broken_book_is_noticed() -> None:
     cache._owners[5] = 1
     with pytest.raises(AssertionError, match="cell 5"):
         cache.check_integrity()
+
+
+def test_a_prefix_that_must_leave_is_saved_once_and_fetched_again() -> None:
+    cache = KvCache(100, 4, shelf=Shelf(1000, 1))
+    text = "a system prompt that is long enough to be worth keeping on the shelf"
+    old = fill(cache, text)
+    cache.release(old)
+    cache.take_operations()
+    assert cache.reserve(40)
+    assert cache.take_operations() == (Save(old, 1), Trim(old, len(text) - 8))
+    cache.cancel_reservations()
+    cache.make_room(100)
+    assert cache.take_operations() == (Trim(old, 0),)
+    match = cache.match(tokens(text + " and more"), "")
+    assert (match.length, match.shelved, match.cells) == (len(text), 1, len(text))
+    assert cache.claim(match, "") is not None
+    assert isinstance(cache.take_operations()[0], Load)
+    cache.check_integrity()
+
+
+def test_what_is_fetched_is_cut_to_what_matches() -> None:
+    cache = KvCache(200, 4, shelf=Shelf(1000, 1))
+    text = "x" * 80
+    cache.release(fill(cache, text + " first conversation"))
+    cache.make_room(200)
+    cache.take_operations()
+    claimed = cache.claim(cache.match(tokens(text + " other"), ""), "")
+    assert claimed is not None
+    assert claimed[1] == 81
+    assert cache.take_operations() == (Load(1, claimed[0]), Trim(claimed[0], 81))
+
+
+def test_the_pool_is_preferred_where_the_shelf_has_little_more() -> None:
+    cache = KvCache(400, 4, shelf=Shelf(1000, 1))
+    cache.release(fill(cache, "y" * 120))
+    cache.make_room(380)
+    match = cache.match(tokens("y" * 121), "")
+    assert match.shelved is not None
+    cache.release(fill(cache, "y" * 100))
+    assert cache.match(tokens("y" * 121), "").shelved is None
+
+
+def test_the_shelf_is_bounded_and_the_oldest_goes() -> None:
+    shelf = Shelf(200, 1)
+    first, _ = shelf.put(tokens("1" * 90), "")
+    second, _ = shelf.put(tokens("2" * 90), "")
+    assert first is not None
+    shelf.get(first)
+    third, gone = shelf.put(tokens("3" * 90), "")
+    assert third is not None
+    assert gone == [second]
+    assert shelf.tokens == 180
+    assert shelf.put(tokens("4" * 201), "") == (None, [])
+
+
+def test_a_longer_copy_replaces_the_beginning_it_has() -> None:
+    shelf = Shelf(1000, 1)
+    first, _ = shelf.put(tokens("a" * 70), "")
+    assert shelf.put(tokens("a" * 60 + "b" * 10), "")[1] == []
+    _, gone = shelf.put(tokens("a" * 90), "")
+    assert gone == [first]
+    assert shelf.put(tokens("a" * 80), "") == (None, [])
+
+
+def test_without_room_on_the_shelf_nothing_is_saved() -> None:
+    cache = KvCache(100, 4, shelf=Shelf(10, 1))
+    cache.release(fill(cache, "z" * 90))
+    cache.make_room(100)
+    assert not [one for one in cache.take_operations() if isinstance(one, Save | Drop)]
