@@ -31,7 +31,7 @@ def main() -> None:
             end(child)
 
 
-def leave(number: int, frame: FrameType | None) -> None:
+def leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
@@ -60,7 +60,9 @@ def wait_for_change(child: subprocess.Popen[bytes], before: dict[Path, int]) -> 
         last, now = now, state()
         if last == now:
             break
-    changed = sorted(str(path.relative_to(WATCHED)) for path in now.keys() | before if now.get(path) != before.get(path))
+    changed = sorted(
+        str(path.relative_to(WATCHED)) for path in now.keys() | before if now.get(path) != before.get(path)
+    )
     say(f"changed: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}; starting again")
 
 

@@ -49,12 +49,14 @@ COMPONENTS = {
 
 def main() -> None:
     made = {TARGET / name: text for name, text in files().items()}
-    there = {path for path in TARGET.rglob("*.yaml")} if TARGET.exists() else set()
+    there = set(TARGET.rglob("*.yaml")) if TARGET.exists() else set()
     stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     left = sorted(there - made.keys())
     if "--check" in sys.argv[1:]:
         if stale or left:
-            sys.exit(f"render_k8s: out of step: {', '.join(str(path.relative_to(ROOT)) for path in [*stale, *left])}; run `make k8s`")
+            sys.exit(
+                f"render_k8s: out of step: {', '.join(str(path.relative_to(ROOT)) for path in [*stale, *left])}; run `make k8s`"
+            )
         return
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,9 @@ def component(arguments: tuple[str, ...], base: list[Manifest]) -> dict[str, str
     made = {file_name(entry): dumped(entry) for entry in added}
     head: Manifest = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "resources": sorted(made)}
     if any(entry["kind"] == "HorizontalPodAutoscaler" for entry in added):
-        head["patches"] = [{"target": {"kind": "Deployment", "name": NAME}, "patch": "- op: remove\n  path: /spec/replicas\n"}]
+        head["patches"] = [
+            {"target": {"kind": "Deployment", "name": NAME}, "patch": "- op: remove\n  path: /spec/replicas\n"}
+        ]
     return {**made, "kustomization.yaml": dumped(head)}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from service.settings import Settings
 
 SECONDS = 4.0
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 FIRST_PROCESS = Path("/proc/1/cmdline")
 
 
@@ -33,7 +33,11 @@ def ask(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     try:
         connection.request("GET", "/health/ready")
         response = connection.getresponse()
-        return "" if response.status == http.HTTPStatus.OK else f"{response.status} {response.read(500).decode(errors='replace')}"
+        return (
+            ""
+            if response.status == http.HTTPStatus.OK
+            else f"{response.status} {response.read(500).decode(errors='replace')}"
+        )
     except (OSError, http.client.HTTPException) as error:
         return f"no answer: {error}"
     finally:

@@ -55,7 +55,12 @@ def test_the_pod_is_as_restricted_demands() -> None:
 
 
 def test_budgets_follow_from_values() -> None:
-    objects = rendered("scaling.preStopSeconds=7", "scaling.drainSeconds=100", "scaling.startupSeconds=301", "model.downloadSeconds=1000")
+    objects = rendered(
+        "scaling.preStopSeconds=7",
+        "scaling.drainSeconds=100",
+        "scaling.startupSeconds=301",
+        "model.downloadSeconds=1000",
+    )
     pod = pod_of(objects)
     assert pod["terminationGracePeriodSeconds"] == 117
     assert pod["containers"][0]["startupProbe"]["failureThreshold"] == 151
@@ -119,7 +124,10 @@ def test_a_tight_limit_is_taken_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("settings", "address"),
     [
-        (["model.huggingface.repo=o/r", "model.huggingface.file=f.gguf", "model.huggingface.revision=abc"], "hf://o/r/f.gguf@abc"),
+        (
+            ["model.huggingface.repo=o/r", "model.huggingface.file=f.gguf", "model.huggingface.revision=abc"],
+            "hf://o/r/f.gguf@abc",
+        ),
         (["model.source=url", "model.url.address=https://host/f.gguf?x=1"], "https://host/f.gguf?x=1"),
         (["model.source=s3", "model.s3.address=s3://bucket/f.gguf"], "s3://bucket/f.gguf"),
     ],
@@ -131,7 +139,12 @@ def test_a_source_is_fetched_into_a_folder_of_its_own(settings: list[str], addre
     path = arguments[arguments.index("--to") + 1]
     assert path.endswith("/f.gguf")
     assert objects["ConfigMap"]["data"]["LLAMA_ARG_MODEL"] == path
-    other = rendered(*settings, "model.huggingface.revision=def", "model.url.address=https://host/f.gguf?x=2", "model.s3.address=s3://b/f.gguf")
+    other = rendered(
+        *settings,
+        "model.huggingface.revision=def",
+        "model.url.address=https://host/f.gguf?x=2",
+        "model.s3.address=s3://b/f.gguf",
+    )
     assert other["ConfigMap"]["data"]["LLAMA_ARG_MODEL"] != path
 
 
@@ -160,7 +173,16 @@ def test_a_builtin_model_needs_no_volume() -> None:
 
 
 def test_an_old_cluster_has_no_image_volumes() -> None:
-    command = ["helm", "template", "llm", str(CHART), "--kube-version", "1.32.0", "--set", "model.source=image,model.image.reference=a"]
+    command = [
+        "helm",
+        "template",
+        "llm",
+        str(CHART),
+        "--kube-version",
+        "1.32.0",
+        "--set",
+        "model.source=image,model.image.reference=a",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "needs Kubernetes 1.33, this is v1.32.0" in done.stderr
 
@@ -170,7 +192,10 @@ def test_settings_reach_the_server_by_their_variables_and_roll_the_pods() -> Non
     before, after = rendered(), rendered(*settings)
     data = after["ConfigMap"]["data"]
     assert (data["LLAMA_ARG_N_PARALLEL"], data["LLAMA_ARG_MLOCK"], data["LLAMA_ARG_TEMPERATURE"]) == ("4", "on", "0.5")
-    sums = [entry["Deployment"]["spec"]["template"]["metadata"]["annotations"]["checksum/settings"] for entry in (before, after)]
+    sums = [
+        entry["Deployment"]["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+        for entry in (before, after)
+    ]
     assert sums[0] != sums[1]
 
 
@@ -200,7 +225,9 @@ def test_optional_objects_are_rendered() -> None:
         "extraObjects[0].kind=Secret", "extraObjects[0].apiVersion=v1", "extraObjects[0].metadata.name=\\{\\{ .Release.Name \\}\\}-x",
     ]  # fmt: skip
     objects = rendered(*settings)
-    assert {"Ingress", "NetworkPolicy", "HTTPRoute", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Secret"} <= set(objects)
+    assert {"Ingress", "NetworkPolicy", "HTTPRoute", "ServiceMonitor", "PodMonitor", "PrometheusRule", "Secret"} <= set(
+        objects
+    )
     assert objects["HTTPRoute"]["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
     assert [rule["host"] for rule in objects["Ingress"]["spec"]["rules"]] == ["a.example", "b.example"]
     assert objects["Secret"]["metadata"]["name"] == "llm-x"

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client, config
@@ -33,13 +34,13 @@ def image() -> str:
     missing += [program for program in ("helm", "kubectl") if shutil.which(program) is None]
     if missing:
         pytest.skip(f"no cluster to test on: {', '.join(missing)} missing")
-    config.load_kube_config()
+    config.load_kube_config()  # type: ignore[no-untyped-call]
     return os.environ["CLUSTER_TEST_IMAGE"]
 
 
 @contextmanager
 def a_namespace(name: str) -> Iterator[str]:
-    core = client.CoreV1Api()
+    core: Any = client.CoreV1Api()
     core.create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
     try:
         yield name
@@ -52,7 +53,7 @@ def a_namespace(name: str) -> Iterator[str]:
 def tools(image: str, default_model_path: Path) -> Iterator[Tools]:
     """The pod that serves the model."""
     with a_namespace(f"mistral-tools-{os.getpid()}") as namespace:
-        core = client.CoreV1Api()
+        core: Any = client.CoreV1Api()
         core.create_namespaced_pod(namespace, pod("tools", image, (HERE / "model_server.py").read_text(), {}))
         port = {"port": 80, "targetPort": 8080}
         core.create_namespaced_service(
@@ -96,9 +97,11 @@ def release(image: str, namespace: str, tools: Tools, sha256: str) -> Callable[.
             "model.url.address": f"{tools.address}/{tools.model}",
             "model.url.sha256": sha256,
             "storage.kind": "emptyDir",
-            "resources.requests.cpu": "100m",
+            "resources.requests.cpu": "400m",
             "scaling.drainSeconds": 60,
         }
-        return Release(name, namespace, common | {key.replace("__", "."): value for key, value in values.items()}, tools)
+        return Release(
+            name, namespace, common | {key.replace("__", "."): value for key, value in values.items()}, tools
+        )
 
     return made

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 ADDRESS = urlsplit(os.environ["ADDRESS"])
 # Resolved once: it is the Service's address for good, and what the cluster's DNS fails to answer says nothing about the service.
-HOST = socket.gethostbyname(ADDRESS.hostname)
+HOST = socket.gethostbyname(ADDRESS.hostname or "")
 WORKERS, TOKENS = int(os.environ.get("WORKERS", "3")), int(os.environ.get("TOKENS", "40"))
-whole, failed = [], []
+whole: list[float] = []
+failed: list[str] = []
 
 
-def stream(number):
+def stream(number: str) -> str:
     connection = http.client.HTTPConnection(HOST, ADDRESS.port, timeout=120)
     try:
         body = {"prompt": f"Story {number}:", "max_tokens": TOKENS, "stream": True, "ignore_eos": True}
@@ -33,7 +34,7 @@ def stream(number):
         connection.close()
 
 
-def work(worker):
+def work(worker: int) -> None:
     number = 0
     while not os.path.exists("/tmp/stop"):
         number += 1

@@ -10,28 +10,31 @@ import os
 import re
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 FOLDER = "/models"
 CHUNK = 1 << 18
-ASKED = []
+ASKED: list[dict[str, Any]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_HEAD(self):
+    def do_HEAD(self) -> None:
         self.answer(body=False)
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.answer(body=True)
 
-    def answer(self, body):
+    def answer(self, *, body: bool) -> None:
         if self.path == "/asked":
-            return self.send(200, json.dumps(ASKED).encode())
+            self.send(200, json.dumps(ASKED).encode())
+            return
         match = re.fullmatch(r"(?:/slow/(\d+))?/([\w.-]+)", self.path)
         path = os.path.join(FOLDER, match[2]) if match else ""
         if not match or not os.path.isfile(path):
-            return self.send(404, b"no such file")
+            self.send(404, b"no such file")
+            return
         size = os.path.getsize(path)
         tag = f'"{size}-{os.stat(path).st_mtime_ns}"'
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -46,8 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if body:
             self.send_file(path, begin, int(match[1] or 0))
 
-    def send_file(self, path, begin, rate):
-        entry = {"path": self.path, "begin": begin, "sent": 0}
+    def send_file(self, path: str, begin: int, rate: int) -> None:
+        entry: dict[str, Any] = {"path": self.path, "begin": begin, "sent": 0}
         ASKED.append(entry)
         with open(path, "rb") as file:
             file.seek(begin)
@@ -57,13 +60,13 @@ class Handler(BaseHTTPRequestHandler):
                 if rate:
                     time.sleep(len(chunk) / rate)
 
-    def send(self, status, body):
+    def send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: object) -> None:
         pass
 
 

@@ -70,10 +70,10 @@ class Tools:
     def python(self, script: str, *arguments: str) -> str:
         return run("kubectl", "-n", self.namespace, "exec", "tools", "--", "python3", "-c", script, *arguments)
 
-    def served(self, namespace: str) -> list[Any]:
-        """What was downloaded under a name that a test made its own."""
+    def served(self, name: str) -> list[Any]:
+        """What was downloaded under a name that a test made its own; a look at the headers alone does not count."""
         asked: list[Any] = self.ask(f"{self.address}/asked")
-        return [entry for entry in asked if f"{namespace}" in entry["path"]]
+        return [entry for entry in asked if name in entry["path"] and entry["sent"]]
 
 
 @dataclass(frozen=True)
@@ -104,21 +104,22 @@ class Release:
     def helm(self, verb: str, *arguments: str) -> str:
         return run("helm", verb, self.name, *arguments, "--namespace", self.namespace)
 
-    def wait_ready(self, seconds: float = 120) -> None:
+    def wait_ready(self, seconds: float = 240) -> None:
         """Every pod is of the newest kind and ready, and no older one serves."""
         wait_until(f"{self.name} is ready", seconds, self.settled, self.pods_in_words)
 
     def settled(self) -> bool:
-        deployment = client.AppsV1Api().read_namespaced_deployment(self.name, self.namespace)
+        deployment: Any = client.AppsV1Api().read_namespaced_deployment(self.name, self.namespace)
         status, wanted = deployment.status, deployment.spec.replicas
         seen = (status.observed_generation or 0) >= deployment.metadata.generation
         return bool(
-            seen and (status.updated_replicas or 0) == (status.available_replicas or 0) == (status.replicas or 0) == wanted
+            seen
+            and (status.updated_replicas or 0) == (status.available_replicas or 0) == (status.replicas or 0) == wanted
         )
 
     def pods(self) -> list[Any]:
         """Pods that are not on their way out."""
-        found = client.CoreV1Api().list_namespaced_pod(
+        found: Any = client.CoreV1Api().list_namespaced_pod(
             self.namespace, label_selector=f"app.kubernetes.io/instance={self.name},app.kubernetes.io/name=mistral-api"
         )
         return [pod for pod in found.items if pod.metadata.deletion_timestamp is None]
@@ -129,8 +130,12 @@ class Release:
     def fetch_log(self) -> str:
         """What the download said, also in containers that are gone."""
         names = [pod.metadata.name for pod in self.pods()]
-        flags = ([], ["--previous"])
-        calls = [["kubectl", "-n", self.namespace, "logs", name, "-c", "fetch-model", *flag] for name in names for flag in flags]
+        flags: tuple[list[str], ...] = ([], ["--previous"])
+        calls = [
+            ["kubectl", "-n", self.namespace, "logs", name, "-c", "fetch-model", *flag]
+            for name in names
+            for flag in flags
+        ]
         return "".join(attempt(*call)[1] for call in calls)
 
     def first_words(self) -> str:
@@ -154,7 +159,8 @@ class Load:
         time.sleep(3)  # streams are under way
 
     def _phase(self) -> str:
-        return str(client.CoreV1Api().read_namespaced_pod("load", self._release.namespace).status.phase)
+        found: Any = client.CoreV1Api().read_namespaced_pod("load", self._release.namespace)
+        return str(found.status.phase)
 
     def result(self) -> dict[str, Any]:
         """`whole` (how many), `failed` (why each), `longest` (seconds)."""
@@ -165,7 +171,7 @@ class Load:
         return found
 
 
-def pod(name: str, image: str, script: str, environment: Mapping[str, str]) -> dict[str, Any]:
+def pod(name: str, image: str, script: str, environment: Mapping[str, str]) -> Any:
     """A pod that runs a script in the service's image, as `restricted` demands it."""
     container = {
         "name": name,
@@ -176,7 +182,12 @@ def pod(name: str, image: str, script: str, environment: Mapping[str, str]) -> d
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
-    security = {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "fsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     spec = {
         "containers": [container],
         "restartPolicy": "Never",

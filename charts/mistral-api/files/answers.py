@@ -5,7 +5,9 @@ import os
 import urllib.request
 
 ADDRESS = os.environ["ADDRESS"]
-KEY = next((line.strip() for line in os.environ.get("KEYS", "").splitlines() if line.strip() and line.strip()[0] != "#"), "")
+KEY = next(
+    (line.strip() for line in os.environ.get("KEYS", "").splitlines() if line.strip() and line.strip()[0] != "#"), ""
+)
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
 
 
@@ -27,7 +29,9 @@ ask("/health/live")
 ask("/health/ready")
 answer = json.loads(ask("/v1/chat/completions", CHAT))
 expect(answer["usage"]["completion_tokens"] > 0, "an answer has tokens")
-events = [line for line in ask("/v1/chat/completions", CHAT | {"stream": True}).splitlines() if line.startswith("data: ")]
+events = [
+    line for line in ask("/v1/chat/completions", CHAT | {"stream": True}).splitlines() if line.startswith("data: ")
+]
 expect(len(events) > 2 and events[-1] == "data: [DONE]", "a stream has events and an end")
 expect("mistral_" in ask("/metrics"), "/metrics has the service's own metrics")
 print("all is well")
