@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds an image with docker or buildah, whichever is here. Usage: build_image.sh IMAGE TARGET [WHEEL]
 # WHEEL (a path in the repository) is taken instead of compiling llama.cpp. Two builds of one commit are the same bytes as far as the
-# builder can (buildah; BuildKit from 0.13 on).
+# builder can (buildah; BuildKit from 0.13 on). BUILDER=docker or buildah chooses.
 set -eu
 image=$1 target=$2 wheel=${3:-}
 cd "$(dirname "$0")/.."
@@ -17,11 +17,11 @@ if [ -n "${BASE:-}" ]; then
     set -- "$@" --build-arg "BASE=$BASE"
 fi
 
-if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+if [ "${BUILDER:-docker}" = docker ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     exec env DOCKER_BUILDKIT=1 docker build "$@" .
 fi
-if command -v buildah >/dev/null; then
+if [ "${BUILDER:-buildah}" = buildah ] && command -v buildah >/dev/null; then
     exec buildah bud --format docker --layers --network host --timestamp "$epoch" "$@" .
 fi
-echo "build_image: neither docker nor buildah is here. Install one (Debian: apt-get install buildah)" >&2
+echo "build_image: no ${BUILDER:-docker or buildah} is here. Install one (Debian: apt-get install buildah)" >&2
 exit 1
