@@ -17,6 +17,7 @@ from typing import Any
 
 PROBE = "bytes=0-3"
 PIECE = 16 * 1024
+HOLD_SECONDS = 900.0
 
 
 def gguf(size: int, seed: int = 0) -> bytes:
@@ -33,7 +34,8 @@ def sha256(content: bytes) -> str:
 class Answer:
     """How one request is answered. Without anything: rightly.
 
-    `cut`: closes the connection after so many bytes of the body. `pause`: seconds before each piece. `whole`: ignores Range.
+    `cut`: closes the connection after so many bytes of the body. `hold`: waits for it after `cut` bytes, and then goes on.
+    `pause`: seconds before each piece. `whole`: ignores Range.
     `lie`: sends the beginning under the header of the part that was asked for. `shifted`: another part than asked for.
     `extra`: more bytes than the file has, without Content-Length.
     """
@@ -42,6 +44,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int | None = None
+    hold: threading.Event | None = None
     pause: float = 0.0
     whole: bool = False
     lie: bool = False
@@ -200,13 +203,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, body: bytes, answer: Answer) -> None:
         end = len(body) if answer.cut is None else min(answer.cut, len(body))
-        for start in range(0, end, PIECE):
-            time.sleep(answer.pause)
-            piece = body[start : min(start + PIECE, end)]
-            self.wfile.write(piece)
-            with self.server.counting:
-                self.server.sent += len(piece)
-        if end < len(body):
+        self._pieces(body[:end], answer.pause)
+        if answer.hold is not None:
+            answer.hold.wait(HOLD_SECONDS)
+            self._pieces(body[end:], answer.pause)
+        elif end < len(body):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+    def _pieces(self, body: bytes, pause: float) -> None:
+        for start in range(0, len(body), PIECE):
+            time.sleep(pause)
+            piece = body[start : start + PIECE]
+            self.wfile.write(piece)
+            with self.server.counting:
+                self.server.sent += len(piece)

@@ -195,6 +195,8 @@ def test_trying_ends_and_what_came_stays_for_the_next_start(server: FileServer, 
     served.always = Answer()
     fetching(server.url("/tiny.gguf"))
     assert server.downloads[-1].headers["range"] == f"bytes={HALF - OVERLAP}-"
+    # The sum is of what an earlier start brought, too.
+    assert fetching.said("fetched")[0]["sha256"] == sha256(CONTENT)
 
 
 def test_nobody_listening_is_unreachable(fetching: Fetching) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ class Command:
 
     def wait_for_bytes(self, count: int, process: subprocess.Popen[str]) -> None:
         """Until so many bytes have come."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100
         while self.bytes < count and process.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
 
@@ -58,6 +58,21 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, list[dict[str, Any]
     """Exit code, standard output and the log."""
     out, log = process.communicate(timeout=60)
     return process.returncode, out, [json.loads(line) for line in log.splitlines()]
+
+
+def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The first line of the log, as soon as it is there."""
+    assert process.stderr is not None
+    line: dict[str, Any] = json.loads(process.stderr.readline())
+    return line
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """Lets answers go on that are held; the end of the test does too."""
+    event = threading.Event()
+    yield event
+    event.set()
 
 
 @pytest.fixture
@@ -77,67 +92,72 @@ def test_it_prints_the_path_and_logs_json(server: FileServer, command: Command) 
     assert log[-1]["sha256"] == sha256(CONTENT)
 
 
-def test_killed_twenty_times_in_one_download_it_loses_next_to_nothing(server: FileServer, command: Command) -> None:
-    dice = random.Random(1)
-    server.serve("/tiny.gguf", CONTENT).always = Answer(pause=0.002)
+@pytest.mark.timeout(600)
+def test_killed_twenty_times_in_one_download_it_loses_nothing_but_the_overlap(
+    server: FileServer, command: Command, held: threading.Event
+) -> None:
+    served = server.serve("/tiny.gguf", CONTENT)
+    step = len(CONTENT) // (KILLS + 1)
     for kill in range(1, KILLS + 1):
+        served.answers.append(Answer(cut=step if kill == 1 else step + OVERLAP, hold=held))
         process = command.start(server.url("/tiny.gguf"))
-        command.wait_for_bytes(int(len(CONTENT) * (kill - dice.random()) / (KILLS + 1)), process)
+        command.wait_for_bytes(kill * step, process)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    served = server.sent
-    assert command.bytes > len(CONTENT) * (KILLS - 2) / (KILLS + 1)
+        assert command.bytes == kill * step
     code, _, log = command.run(server.url("/tiny.gguf"))
     assert code == 0
-    assert log[0]["resumed_at"] > len(CONTENT) * (KILLS - 2) / (KILLS + 1)
+    assert [line["resumed_at"] for line in log if "resumed_at" in line] == [KILLS * step]
+    assert log[-2]["sha256"] == sha256(CONTENT)
     assert (command.folder / "tiny.gguf").read_bytes() == CONTENT
-    # Each kill costs the overlap and what lay in the buffers of both sockets.
-    assert served < len(CONTENT) + KILLS * (OVERLAP + 4_000_000)
-    assert server.sent - served < len(CONTENT) / 4
+    looks = 4 * (KILLS + 1)
+    assert server.sent == len(CONTENT) + KILLS * OVERLAP + looks
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_at_once_and_keeps_what_came(
-    server: FileServer, command: Command, number: signal.Signals
+    server: FileServer, command: Command, held: threading.Event, number: signal.Signals
 ) -> None:
-    server.serve("/tiny.gguf", CONTENT).always = Answer(pause=0.01)
+    server.serve("/tiny.gguf", CONTENT).answers.append(Answer(cut=500_000, hold=held))
     process = command.start(server.url("/tiny.gguf"))
     command.wait_for_bytes(500_000, process)
     process.send_signal(number)
     code, out, log = ended(process)
     assert (code, out) == (128 + number, "")
     assert log[-1]["event"] == "stopped; the next start goes on from here"
-    assert command.bytes >= 500_000
+    assert command.bytes == 500_000
 
 
 def test_of_two_on_one_folder_one_downloads_and_the_other_waits_and_says_so(
-    server: FileServer, command: Command
+    server: FileServer, command: Command, held: threading.Event
 ) -> None:
-    server.serve("/tiny.gguf", CONTENT).always = Answer(pause=0.005)
+    server.serve("/tiny.gguf", CONTENT).answers.append(Answer(cut=100_000, hold=held))
     first = command.start(server.url("/tiny.gguf"))
     command.wait_for_bytes(100_000, first)
-    second = command.start(server.url("/tiny.gguf"), "--log-every", "0.5")
+    second = command.start(server.url("/tiny.gguf"))
+    waiting = first_line(second)
+    assert waiting["event"] == "waiting for another process that fetches this model"
+    assert f"process {first.pid}" in waiting["owner"]
+    held.set()
     (code, _, _), (other_code, out, log) = ended(first), ended(second)
     assert (code, other_code) == (0, 0)
     assert len(server.downloads) == 1
-    assert log[0]["event"] == "waiting for another process that fetches this model"
-    assert f"process {first.pid}" in log[0]["owner"]
     assert log[-1]["event"] == "the model is there"
     assert out == f"{command.folder / 'tiny.gguf'}\n"
 
 
-def test_one_that_waits_goes_on_where_the_other_was_killed(server: FileServer, command: Command) -> None:
-    served = server.serve("/tiny.gguf", CONTENT)
-    served.answers.append(Answer(pause=0.01))
+def test_one_that_waits_goes_on_where_the_other_was_killed(
+    server: FileServer, command: Command, held: threading.Event
+) -> None:
+    server.serve("/tiny.gguf", CONTENT).answers.append(Answer(cut=1_000_000, hold=held))
     first = command.start(server.url("/tiny.gguf"))
     command.wait_for_bytes(1_000_000, first)
     second = command.start(server.url("/tiny.gguf"))
-    assert second.stderr is not None
-    assert "waiting" in second.stderr.readline()
+    assert first_line(second)["event"].startswith("waiting")
     first.kill()
     code, _, log = ended(second)
     assert code == 0
-    assert next(line for line in log if line["event"] == "fetching")["resumed_at"] >= 1_000_000
+    assert next(line for line in log if line["event"] == "fetching")["resumed_at"] == 1_000_000
 
 
 @pytest.mark.parametrize(

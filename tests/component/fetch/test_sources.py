@@ -46,6 +46,17 @@ def test_the_hubs_sha256_and_commit_are_taken(server: FileServer, fetching: Fetc
     assert {request.headers["authorization"] for request in server.requests} == {"Bearer hf_x"}
 
 
+def test_all_parts_of_a_split_model_are_of_one_commit(server: FileServer, fetching: Fetching) -> None:
+    for number in (1, 2):
+        for revision in ("main", COMMIT):
+            path = f"/Quant/Model-GGUF/resolve/{revision}/big-0000{number}-of-00002.gguf"
+            server.serve(path, CONTENT).to_head = {"X-Repo-Commit": COMMIT}
+    fetching("hf://Quant/Model-GGUF/big-00001-of-00002.gguf", HF_ENDPOINT=server.url())
+    assert [request.path for request in server.requests if "/main/" in request.path] == [
+        "/Quant/Model-GGUF/resolve/main/big-00001-of-00002.gguf"
+    ]
+
+
 def test_a_revision_may_have_slashes(server: FileServer, fetching: Fetching) -> None:
     hub(server)
     fetching("hf://Quant/Model-GGUF/sub/tiny.gguf@refs/pr/1", HF_ENDPOINT=server.url())
