@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs ui uicheck bench lock model image wheel chart k8s clean
+.PHONY: help install dev run test check format docs ui uicheck bench soak lock model image wheel chart k8s clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ ui/node_modules: ui/package.json ui/package-lock.json
 
 bench: dev $(DEFAULT_MODEL) models/random-1b.Q4_K.gguf ## Compare with llama-server, in turn (ARGS="--help" says how)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: dev models/tiny-mistral.gguf ## 10,000 requests to the service: its memory must stay flat (some minutes)
+	@$(BIN)/python -m bench --soak 10000 --model models/tiny-mistral.gguf $(ARGS)
 
 model: $(STAMP)python ## Fetch the default model into models/ (98 MB), or mend it
 	@$(BIN)/python scripts/fetch_models.py default

@@ -16,7 +16,7 @@ from bench.client import BenchError
 from bench.machine import machine
 from bench.runner import Run, Series, compare
 from bench.servers import Side
-from bench.soak import soak
+from bench.soak import EARLY, soak
 from bench.table import table
 from bench.workloads import WORKLOADS, Workload, chosen
 from scripts.build_llama import cache_root
@@ -77,7 +77,12 @@ def parser() -> argparse.ArgumentParser:
         help="wait for, and repeat without, that much CPU of other processes (default: 50)",
     )
     add("--json", type=Path, metavar="FILE", help="write every figure of every run there too")
-    add("--soak", type=int, metavar="N", help="no comparison: N short requests to this service, and its memory")
+    add(
+        "--soak",
+        type=int,
+        metavar="N",
+        help=f"no comparison: N short requests, more than {EARLY}, to this service; its memory must be flat",
+    )
     return made
 
 
@@ -96,7 +101,9 @@ async def run(arguments: argparse.Namespace) -> None:
     ours = Side("mistral-api", tuple(arguments.service))
     if arguments.soak:
         for model in models:
-            print(await soak(ours, model, arguments.threads, arguments.soak), flush=True)
+            soaked = await soak(ours, model, arguments.threads, arguments.soak)
+            print(f"### {arguments.soak} short requests, {model.name}\n\n{soaked.table()}", flush=True)
+            soaked.check()
         return
     theirs = Side("llama-server", (str(arguments.llama_server or built_server()),))
     series = Series(

@@ -96,7 +96,7 @@ class Client:
     """Talks to the server on `port` of this machine; a connection a request."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
 
     async def open(self, ask: Ask) -> Exchange:
         """Sends a request and returns at once."""
@@ -131,10 +131,10 @@ class Client:
         return {name: float(value) for name, value in lines}
 
     async def _send(self, method: str, path: str, body: bytes) -> Exchange:
-        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n"
         if body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         request = f"{head}\r\n".encode() + body
         loop = asyncio.get_running_loop()
-        _, exchange = await loop.create_connection(lambda: Exchange(request), "127.0.0.1", self._port)
+        _, exchange = await loop.create_connection(lambda: Exchange(request), "127.0.0.1", self.port)
         return exchange

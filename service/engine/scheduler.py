@@ -30,9 +30,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Mapping
-from heapq import heappop, heappush
 
 from service.engine.answer import Answer
+from service.engine.deadlines import Deadlines
 from service.engine.following import follow, is_led
 from service.engine.kv_cache import NO_MATCH, KvCache, Match
 from service.engine.model import Rows
@@ -67,7 +67,7 @@ class Scheduler:
         self._running: list[Sequence] = []
         self._answers: dict[str, Answer] = {}
         self._chosen: dict[str, tuple[Sequence, int]] = {}
-        self._deadlines: list[tuple[float, str]] = []
+        self._deadlines = Deadlines()
         self._news = News()
 
     # Questions
@@ -109,7 +109,7 @@ class Scheduler:
         self._answers[request.id] = Answer(sequence)
         insort(self._waiting, sequence, key=_rank)
         if request.deadline:
-            heappush(self._deadlines, (sequence.due, request.id))
+            self._deadlines.add(sequence.due, request.id, self._answers)
 
     def remove(self, request_id: str, outcome: Outcome, now: float) -> RequestRecord | None:
         """A request leaves before its end, in whatever state it is. None if it has left already."""
@@ -124,13 +124,8 @@ class Scheduler:
 
     def overdue(self, now: float) -> list[GenerationRequest]:
         """Requests whose deadline has come. Each is named once; the caller removes it."""
-        requests = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, request_id = heappop(self._deadlines)
-            answer = self._answers.get(request_id)
-            if answer is not None and answer.sequence.due <= now:
-                requests.append(answer.sequence.request)
-        return requests
+        answers = (self._answers.get(request_id) for request_id in self._deadlines.take(now))
+        return [answer.sequence.request for answer in answers if answer is not None and answer.sequence.due <= now]
 
     def plan(self, now: float) -> StepPlan | None:
         """The next step, or None when there is nothing to compute."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from tests.support.live_server import LiveServer, live_server
 
@@ -23,7 +24,19 @@ FLAGS = [
 ]  # fmt: skip
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 
+PATIENCE = 45_000
+"""Milliseconds that anything may take: on a busy machine a page that is there in 0.2 s alone took more than 10."""
+
+expect.set_options(timeout=PATIENCE)
+
 Opener = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="package")
@@ -72,7 +85,7 @@ def open_page(browser: Browser) -> Iterator[Opener]:
         watch = Watch(urlsplit(url).netloc)
         watch.watch(context)
         contexts.append((context, watch))
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.goto(url)
         return page

@@ -47,7 +47,7 @@ def test_a_stopped_answer_frees_its_place_and_can_be_gone_on_with(server: LiveSe
     page.get_by_role("button", name="Stop", exact=True).click()
     answer = wait_for_answer(page)
     expect(answer).to_contain_text("stopped by you")
-    page.wait_for_timeout(300)
+    page.wait_for_function("() => fetch('metrics').then(r => r.text()).then(t => /requests_running 0/.test(t))")
     assert server.engine.running == 0
     model.pause, model.says = 0.0, "and the rest."
     before = answer.locator(".markdown").inner_text()

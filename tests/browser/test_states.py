@@ -40,7 +40,7 @@ def test_a_full_queue_is_counted_down_and_tried_again(open_page: Opener) -> None
         say(second, "I am second")
         expect(answers(second)).to_contain_text("its queue is full. Trying again in")
         server.model.gate.set()
-        expect(wait_for_answer(second).locator(".markdown")).to_have_text("Hello to you.", timeout=20_000)
+        expect(wait_for_answer(second).locator(".markdown")).to_have_text("Hello to you.")
 
 
 def test_who_waits_sees_how_busy_the_server_is(open_page: Opener) -> None:
@@ -63,7 +63,7 @@ def test_a_server_that_goes_away_is_said_to(open_page: Opener) -> None:
         server.engine.drain()
         say(page, "Hello?")
         expect(answers(page)).to_contain_text("The server takes no requests now.")
-        expect(page.get_by_text("The server is shutting down")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("The server is shutting down")).to_be_visible()
 
 
 def test_a_mistake_is_told_in_the_servers_words(open_page: Opener) -> None:

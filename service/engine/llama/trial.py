@@ -31,6 +31,8 @@ BATCHES = (1, 64)
 THREADS = 2
 MOST_ERROR = 0.005  # of the mean square; kernels round activations to 8 bits, which costs about 0.0001
 CONTEXT_BYTES = 1 << 20
+CPU_SECONDS = 10
+"""Of CPU time: a kernel that spins for ever is ended however busy the machine, and a good one is not for the machine being busy."""
 
 Pointer = ctypes.c_void_p
 Floats = NDArray[np.float32]
@@ -208,18 +210,19 @@ def say(line: str) -> None:
 
 def main(mode: str, registry: str, *libraries: str) -> None:
     os.environ["GGML_NO_BACKTRACE"] = "1"
-    no_core_dump()
+    limit_resources()
     if mode == "score":
         score(Path(registry), list(libraries))
     else:
         attempt(Path(registry), libraries[0])
 
 
-def no_core_dump() -> None:
-    """A refused variant is an ordinary event."""
+def limit_resources() -> None:
+    """No core dump, for a refused variant is an ordinary event; and so much CPU time."""
     import resource  # noqa: PLC0415 - not on Windows
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
 
 
 if __name__ == "__main__":

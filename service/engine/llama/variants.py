@@ -20,7 +20,8 @@ from service.errors import SettingError
 
 log = logging.getLogger("engine.llama")
 
-TRIAL_SECONDS = 10.0
+TRIAL_SECONDS = 60.0
+"""For a kernel that waits for ever. One that spins is ended after CPU_SECONDS of its own; under a small quota a good one takes long."""
 PREFIX = "libggml-cpu"
 
 
