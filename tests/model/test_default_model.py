@@ -30,7 +30,12 @@ async def client(served: Running) -> AsyncIterator[AsyncOpenAI]:
 
 async def test_the_value_of_pi_is_streamed(client: AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
-        model="any", messages=QUESTION, temperature=0, max_tokens=40, stream=True, stream_options={"include_usage": True}
+        model="any",
+        messages=QUESTION,
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     chunks = [chunk async for chunk in stream]
     text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)

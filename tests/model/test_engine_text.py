@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def bench_of(model: LlamaModel, *, parallel: int = 4, prompt_rows: int = 24) -> 
 
 
 def request(
-    name: str, prompt: Iterable[int], length: int = 24, sampling: SamplingParams = GREEDY, **options: bool
+    name: str, prompt: Iterable[int], length: int = 24, sampling: SamplingParams = GREEDY, **options: Any
 ) -> GenerationRequest:
     return GenerationRequest(name, tuple(prompt), sampling, max_tokens=length, **options)
 
@@ -80,7 +81,9 @@ def behind_prefix(model: LlamaModel, length: int = 24) -> list[GenerationRequest
 
 def test_a_greedy_text_is_that_of_the_bindings_own_class(kind: LlamaModel) -> None:
     llama_cpp = pytest.importorskip("llama_cpp")
-    reference = llama_cpp.Llama(kind.info.path, n_ctx=512, n_threads=2, verbose=False, flash_attn=False, type_k=F32, type_v=F32)
+    reference = llama_cpp.Llama(
+        kind.info.path, n_ctx=512, n_threads=2, verbose=False, flash_attn=False, type_k=F32, type_v=F32
+    )
     expected: Tokens = {}
     tried = [*requests_of(kind), *behind_prefix(kind)[:2]]
     for each in tried:
