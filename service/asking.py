@@ -29,9 +29,10 @@ class Unix(http.client.HTTPConnection):
 
 def ask(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     """Nothing when GET /health/ready answers 200, else why not. Raises SettingError."""
-    connection = connection_to(Settings.from_arguments(["--model", "-", *arguments], environment))
+    settings = Settings.from_arguments(["--model", "-", *arguments], environment)
+    connection = connection_to(settings)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", f"{settings.api_prefix}/health/ready")
         response = connection.getresponse()
         return (
             ""

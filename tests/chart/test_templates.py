@@ -75,6 +75,14 @@ def test_memory_follows_from_the_model_and_the_context() -> None:
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
+def test_what_is_kept_of_prompts_is_in_the_sum() -> None:
+    sizes = [
+        pod_of(rendered(*given))["containers"][0]["resources"]["limits"]["memory"]
+        for given in ((), ("server.cacheRam=256",))
+    ]
+    assert int(sizes[1].removesuffix("Mi")) - int(sizes[0].removesuffix("Mi")) == 256
+
+
 @pytest.mark.parametrize(
     ("settings", "strategy"),
     [
@@ -197,6 +205,15 @@ def test_settings_reach_the_server_by_their_variables_and_roll_the_pods() -> Non
         for entry in (before, after)
     ]
     assert sums[0] != sums[1]
+
+
+def test_a_prefix_stands_before_every_path() -> None:
+    objects = rendered("server.apiPrefix=/llm")
+    template = objects["Deployment"]["spec"]["template"]
+    container = template["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/llm/health/live"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/llm/health/ready"
+    assert template["metadata"]["annotations"]["prometheus.io/path"] == "/llm/metrics"
 
 
 def test_no_variable_stands_twice_and_the_users_wins() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,8 +79,8 @@ def sha256(default_model_path: Path) -> str:
 @pytest.fixture
 def namespace(image: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace named after the test."""
-    words = request.node.name.removeprefix("test_").replace("_", "-")
-    with a_namespace(f"{words[:45].strip('-')}-{os.getpid()}") as name:
+    words = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    with a_namespace(f"{words[-45:].strip('-')}-{os.getpid()}") as name:
         yield name
 
 

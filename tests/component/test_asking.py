@@ -17,7 +17,7 @@ class Answer(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        self.send_response(self.status if self.path == "/health/ready" else 404)
+        self.send_response(self.status if self.path in ("/health/ready", "/llm/health/ready") else 404)
         self.end_headers()
         self.wfile.write(b"its words")
 
@@ -37,6 +37,11 @@ def port() -> Iterator[str]:
 
 def test_a_ready_service_is_well(port: str) -> None:
     assert run(["health", "--host", "0.0.0.0", "--port", port], {}) == 0
+
+
+def test_a_prefix_stands_before_the_path(port: str) -> None:
+    assert run(["health", "--port", port, "--api-prefix", "/llm"], {}) == 0
+    assert run(["health", "--port", port, "--api-prefix", "/other"], {}) == 1
 
 
 def test_a_service_that_is_not_ready_is_unwell_in_its_own_words(

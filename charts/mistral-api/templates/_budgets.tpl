@@ -19,13 +19,18 @@ RollingUpdate
 {{- end -}}
 {{- end -}}
 
-{{- /* Bytes that cannot be given back: weights as the kernels lay them out (up to the file's size), cache, 512 MiB for the rest. */ -}}
+{{- /* Bytes that cannot be given back: weights as the kernels lay them out (up to the file's size), cache, what --cache-ram may
+     keep (where it is not given, the server takes a part of what is free), 512 MiB for the rest. */ -}}
 {{- define "mistral-api.leastMemory" -}}
 {{- if and .Values.model.sizeBytes .Values.server.ctxSize -}}
-{{- addf .Values.model.sizeBytes (mulf .Values.server.ctxSize .Values.model.cacheBytesPerToken) 536870912 | int64 -}}
+{{- addf .Values.model.sizeBytes (mulf .Values.server.ctxSize .Values.model.cacheBytesPerToken) (include "mistral-api.keptMemory" . | float64) 536870912 | int64 -}}
 {{- else -}}
 0
 {{- end -}}
+{{- end -}}
+
+{{- define "mistral-api.keptMemory" -}}
+{{- mulf (max 0 (.Values.server.cacheRam | default 0 | int64)) 1048576 | int64 -}}
 {{- end -}}
 
 {{- /* The same, and a quarter of the file that stays mapped, in whole MiB. */ -}}
@@ -36,7 +41,7 @@ RollingUpdate
 {{- end -}}
 
 {{- define "mistral-api.memorySum" -}}
-{{- printf "model %d MiB + %d tokens of context at %.1f KiB = %d MiB + 512 MiB for the rest = %d MiB" (divf .Values.model.sizeBytes 1048576 | int64) (int64 .Values.server.ctxSize) (divf .Values.model.cacheBytesPerToken 1024) (divf (mulf .Values.server.ctxSize .Values.model.cacheBytesPerToken) 1048576 | int64) (divf (include "mistral-api.leastMemory" . | float64) 1048576 | ceil | int64) -}}
+{{- printf "model %d MiB + %d tokens of context at %.1f KiB = %d MiB + %d MiB of cacheRam + 512 MiB for the rest = %d MiB" (divf .Values.model.sizeBytes 1048576 | int64) (int64 .Values.server.ctxSize) (divf .Values.model.cacheBytesPerToken 1024) (divf (mulf .Values.server.ctxSize .Values.model.cacheBytesPerToken) 1048576 | int64) (divf (include "mistral-api.keptMemory" . | float64) 1048576 | int64) (divf (include "mistral-api.leastMemory" . | float64) 1048576 | ceil | int64) -}}
 {{- end -}}
 
 {{- define "mistral-api.resources" -}}
