@@ -218,7 +218,7 @@ class Engine:
         try:
             model = self._load(self._report_progress)
             limits = self._measure(model)
-            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial)
+            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial, reaches=model.reaches)
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)

@@ -56,7 +56,8 @@ class Bench:
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.cache = KvCache(self.model.cells, self.model.sequences, partial=self.model.keeps_partial)
+        model = self.model
+        self.cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial, reaches=model.reaches)
         self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)
