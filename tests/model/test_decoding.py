@@ -149,6 +149,27 @@ def test_a_stopped_decode_leaves_others_as_they_were_or_says_that_they_are_lost(
         np.testing.assert_allclose(logits_after(kind, sequence, 0, prompt), before, atol=1e-3)
 
 
+def test_a_beginning_that_can_be_reached_has_all_that_a_sequence_needs(kind: LlamaModel) -> None:
+    first, ending = prompt_of(kind, "one two three four five " * 60)[:300], prompt_of(kind, "six")
+    expected = {length: logits_after(kind, length // 50, 0, [*first[:length], *ending]) for length in (50, 120)}
+    clear(kind)
+    decode_in_parts(kind, 0, first[:50])
+    decode_in_parts(kind, 1, first)
+    kind.apply([Trim(0, 0)])
+    decode_in_parts(kind, 2, first[100:200])  # places that the window of 1 has left are as good as the free ones behind
+    assert kind.reaches(1, 300)
+    assert kind.reaches(1, 50) is not kind.info.path.endswith("tiny-window.gguf")
+    for target, (length, logits) in enumerate(expected.items(), start=3):
+        if kind.keeps_partial and kind.reaches(1, length):
+            kind.apply([CopyPrefix(1, target, length)])
+            np.testing.assert_allclose(logits_after(kind, target, length, ending), logits, atol=1e-3)
+
+
+def decode_in_parts(model: LlamaModel, sequence: int, tokens: list[int]) -> None:
+    for start in range(0, len(tokens), 100):
+        logits_after(model, sequence, start, tokens[start : start + 100])
+
+
 def test_whole_states_are_not_interrupted(kind: LlamaModel) -> None:
     kind.interrupt()
     result = kind.decode([Rows(0, 0, prompt_of(kind, "Hello world"), wants_sample=True)])

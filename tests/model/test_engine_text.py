@@ -178,6 +178,16 @@ def alone_beside(bench: Bench, wanted: GenerationRequest) -> list[int]:
     return run(bench, [request(name, wanted.prompt, wanted.max_tokens, reuse_cache=False)])[name]
 
 
+def test_a_beginning_whose_cells_others_have_got_is_computed_again(kind: LlamaModel) -> None:
+    texts = (("1 2 ", 180), ("a b ", 300), ("? ! ", 190))
+    filler, base, last = (prompt_of(kind, text * 400)[:length] for text, length in texts)
+    bench = bench_of(kind)
+    for name, prompt in (("filler", filler), ("base", base), ("last", last)):  # the last one's place was the filler's
+        run(bench, [request(name, prompt, 1, reuse_cache=False)])
+    late = request("late", [*base[:50], *prompt_of(kind, "pi?")], 12)
+    assert run(bench, [late])["late"] == alone(kind, [late])["late"]
+
+
 def test_a_prompt_alone_is_computed_for_those_who_go_on_from_it(kind: LlamaModel) -> None:
     longer = prompt_of(kind, PREFIX + "Whats the value of pi?")
     bench = bench_of(kind)
