@@ -222,7 +222,9 @@ class Engine:
             model = self._load(self._report_progress)
             limits = self._measure(model)
             shelf = Shelf(self._saved_bytes(model), model.token_bytes)
-            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf)
+            cache = KvCache(
+                model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf, reaches=model.reaches
+            )
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)

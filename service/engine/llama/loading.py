@@ -156,7 +156,8 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
     )
     info = model_info(model, vocabulary, options.path, metadata)
     loaded = LlamaModel((model, context), vocabulary, info, runtime, abort)
-    loaded.token_bytes = cache_shape(model, metadata, options).cell_bytes
+    if loaded.saves:
+        loaded.token_bytes = cache_shape(model, metadata, options).cell_bytes
     return loaded
 
 
