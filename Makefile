@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs bench soak lock model clean
+.PHONY: help install dev run test check format docs ui uicheck bench soak lock model clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,18 @@ format: dev ## Rewrite the code in the common format
 docs: install ## Rewrite the pages in docs/ that are made from the code
 	$(BIN)/python -m service.settings.showing > docs/options.md
 	$(BIN)/python -m service.telemetry.metrics_page > docs/metrics.md
+
+ui: ui/node_modules ## Build the web page of ui/ into service/static/ui (needs Node 20.19 or newer with npm)
+	npm run --prefix ui build
+
+# Elsewhere nobody needs Node: what `make ui` writes is committed.
+uicheck: ui/node_modules ## Build the web page elsewhere and compare it with what is committed
+	UI_OUT="$(CURDIR)/build/ui" npm run --silent --prefix ui build >/dev/null
+	node ui/scripts/verify.mjs service/static/ui build/ui
+
+ui/node_modules: ui/package.json ui/package-lock.json
+	npm ci --prefix ui --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 bench: dev $(DEFAULT_MODEL) models/random-1b.Q4_K.gguf ## Compare with llama-server, in turn (ARGS="--help" says how)
 	@$(BIN)/python -m bench $(ARGS)
@@ -98,5 +110,5 @@ lock: ## Resolve requirements/*.in into *.txt; pins that still fit stay (ARGS=--
 	@for name in llama models; do $(LOCK) --no-deps requirements/$$name.in --output-file requirements/$$name.txt; done
 
 clean: ## Remove what was installed and built here (models and the compiled wheel's cache stay)
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) build ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,11 +30,13 @@ def main() -> None:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Does what the command line says; the exit code."""
+    if arguments and arguments[0] == "fetch":
+        return _fetch(arguments[1:], environment)
     try:
         settings = Settings.from_arguments(arguments, environment)
     except SettingError as error:
         sys.stderr.write(f"mistral-api: {error}\n")
-        return 1
+        return error.code
     text = _asked_text(settings)
     if text:
         sys.stdout.write(text)
@@ -46,7 +48,23 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             return _serve(settings)
         except StartError as error:
             log.error(str(error))
-            return 1
+            return error.code
+
+
+def _fetch(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    from service.fetch.command import run_fetch
+    from service.settings.fetching import FetchSettings, fetch_help
+
+    try:
+        settings = FetchSettings.from_arguments(arguments, environment)
+    except SettingError as error:
+        sys.stderr.write(f"mistral-api fetch: {error}\n")
+        return error.code
+    if settings.help:
+        sys.stdout.write(fetch_help())
+        return 0
+    with logging_to(settings.log_format, settings.log_level):
+        return run_fetch(settings)
 
 
 def _asked_text(settings: Settings) -> str:

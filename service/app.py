@@ -19,7 +19,7 @@ from service.api.cors import Cors
 from service.api.docs import openapi_config, static_router
 from service.api.error_handlers import ErrorHandlers
 from service.api.health import health, live, ready
-from service.api.home import home
+from service.api.home import folder_routes, page_routes
 from service.api.infer import infer
 from service.api.metrics import metrics as metrics_page
 from service.api.models import find_model, list_models
@@ -31,7 +31,7 @@ from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
-    home, infer, chat_completions, completions, native_completion, tokenize, detokenize, apply_template, list_models,
+    infer, chat_completions, completions, native_completion, tokenize, detokenize, apply_template, list_models,
     find_model, props, change_props, health, live, ready, metrics_page,
 )  # fmt: skip
 
@@ -48,7 +48,8 @@ def create_app(settings: Settings, engine: Engine, metrics: Metrics) -> Litestar
         return service
 
     return Litestar(
-        route_handlers=[*HANDLERS, static_router()],
+        path=settings.api_prefix or None,
+        route_handlers=[*HANDLERS, static_router(), *_pages(settings)],
         dependencies={"service": Provide(provide_service)},
         guards=[key_guard(settings.api_key)] if settings.api_key else [],
         middleware=[ExchangeMiddleware(access)],
@@ -61,6 +62,13 @@ def create_app(settings: Settings, engine: Engine, metrics: Metrics) -> Litestar
         logging_config=None,  # Litestar would take the log away from telemetry/logs.py
         debug=False,
     )
+
+
+def _pages(settings: Settings) -> list[ControllerRouterHandler]:
+    """What stands at `/`: as in llama-server nothing with --no-ui, also where --path names a folder."""
+    if not settings.ui:
+        return []
+    return [folder_routes(settings.static_path)] if settings.static_path else page_routes()
 
 
 def _running(engine: Engine) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:

@@ -17,9 +17,14 @@
         |-- ModelLoading             503  not yet
         |-- Draining                 503  not any more
         `-- EngineDead               503  the loop has ended; only a restart helps
-    StartError                       ends the start, with one line and exit code 1
+    StartError                       ends the start, with one line and `code`
     |-- SettingError                 a setting is wrong: its name, its value, what would be right
-    `-- ModelLoadError               the model cannot be served: its path and why
+    |-- ModelLoadError               the model cannot be served: its path and why
+    `-- FetchError                   `mistral-api fetch` leaves no model; each kind has an exit code of its own
+        |-- SourceRefused            3  the source says no: missing, forbidden, gone
+        |-- SourceUnreachable        4  the source cannot be reached, or its answers bring nothing any more
+        |-- WrongContent             5  what came is not what was promised: sha256, size, no GGUF
+        `-- NoRoom                   6  the folder has no room, or cannot be written
 
 No class knows HTTP: `status` is a hint that the web room takes over (as h11 does), `kind` is llama-server's error type and
 `label` names the class in metrics and logs.
@@ -164,7 +169,9 @@ class EngineDead(Unavailable):
 
 
 class StartError(Exception):
-    """Ends the start. The text is one line that says what to do."""
+    """Ends the start. The text is one line that says what to do; `code` is the exit code."""
+
+    code: ClassVar[int] = 1
 
 
 class SettingError(StartError):
@@ -181,3 +188,31 @@ class ModelLoadError(StartError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"cannot load the model {path}: {reason}")
         self.path = path
+
+
+class FetchError(StartError):
+    """No model was fetched. Names the source without its secrets."""
+
+
+class SourceRefused(FetchError):
+    """The source will say the same again: there is no such file, or not for us."""
+
+    code = 3
+
+
+class SourceUnreachable(FetchError):
+    """The source does not answer, or no try brings anything new. A later start goes on where this one ended."""
+
+    code = 4
+
+
+class WrongContent(FetchError):
+    """What came is not the file that was asked for."""
+
+    code = 5
+
+
+class NoRoom(FetchError):
+    """The file cannot be written: no room, no right to write, no folder."""
+
+    code = 6

@@ -23,11 +23,11 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mistral-api: the API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="../static/swagger-ui/swagger-ui.css">
+<link rel="stylesheet" href="{up}static/swagger-ui/swagger-ui.css">
 </head>
 <body>
 <div id="description"></div>
-<script src="../static/swagger-ui/swagger-ui-bundle.js"></script>
+<script src="{up}static/swagger-ui/swagger-ui-bundle.js"></script>
 <script>
 const base = location.pathname.replace(/\\/docs\\/?$/, "");
 SwaggerUIBundle({
@@ -50,8 +50,9 @@ class DocsPage(OpenAPIRenderPlugin):
         super().__init__(path="/")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
-        """The page; it fetches the description itself."""
-        return PAGE.encode()
+        """The page; it fetches the description itself. Its links are relative: a proxy may show it under a prefix."""
+        up = "../" if request.scope["raw_path"].endswith(b"/") else ""
+        return PAGE.replace("{up}", up).encode()
 
 
 class Description(JsonRenderPlugin):

@@ -30,8 +30,7 @@ HARMLESS = {
     "there are no slots to look at": """
         --slots !--no-slots LLAMA_ARG_ENDPOINT_SLOTS
     """,
-    "the page is a plain one": """
-        --ui --webui !--no-ui !--no-webui LLAMA_ARG_UI
+    "the page keeps its settings in the browser": """
         --ui-config --webui-config JSON LLAMA_ARG_UI_CONFIG
         --ui-config-file --webui-config-file FILE LLAMA_ARG_UI_CONFIG_FILE
     """,
@@ -186,8 +185,6 @@ REFUSED = {
     "put a proxy before the service": """
         --ssl-key-file FILE LLAMA_ARG_SSL_KEY_FILE
         --ssl-cert-file FILE LLAMA_ARG_SSL_CERT_FILE
-        --api-prefix PREFIX LLAMA_ARG_API_PREFIX
-        --path FOLDER LLAMA_ARG_STATIC_PATH
     """,
     "the log goes to standard error and holds no prompts": """
         --log-file FILE LLAMA_ARG_LOG_FILE

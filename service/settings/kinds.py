@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 from service.settings.values import Kind, choice, names, number, read_flag
 
@@ -85,6 +87,23 @@ def _read_scale(text: str) -> float:
     return 1.0 / scale
 
 
+def _read_folder(text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise ValueError(text)
+    return folder
+
+
+def _read_prefix(text: str) -> str:
+    """A path without its last slash; no characters that a route or a URL gives a meaning of its own."""
+    prefix = text.strip().rstrip("/")
+    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
+        raise ValueError(text)
+    return prefix
+
+
+FOLDER = Kind(_read_folder, "a folder that is there", "FOLDER")
+PREFIX = Kind(_read_prefix, "a path such as /llm", "PREFIX")
 GPU_LAYERS = Kind(_read_gpu_layers, "a whole number, auto or all", "N")
 PARALLEL = Kind(_read_parallel, "a whole number from 1 to 128, or -1", "N")
 VERBOSITY = Kind(_read_verbosity, "a whole number", "N")

@@ -19,6 +19,8 @@ from service.settings.option import Option, Spelling
 KUBERNETES_VARIABLE = re.compile(r"MISTRAL_API_(PORT|SERVICE)(_|$)")
 OTHER_VARIABLES = {"MISTRAL_API_CACHE"}
 """Read elsewhere: the folder of the build's and the engine's caches."""
+FETCH_VARIABLES = "MISTRAL_API_FETCH_"
+"""Of the other command, whose variables may stand beside the server's."""
 
 NEGATIVE_PREFIX = "LLAMA_ARG_NO_"
 
@@ -49,6 +51,22 @@ class Target:
         return self.foreign is not None and self.foreign.is_flag
 
 
+def read_own(options: Mapping[str, Option], arguments: Sequence[str], environment: Mapping[str, str]) -> Found:
+    """What was given of `options` alone: llama-server's other options are unknown and other variables are nobody's business.
+
+    An option whose name is no option's (`SOURCE`) takes the argument that has no name. Raises SettingError.
+    """
+    found = Found()
+    for name, option in options.items():
+        _read_variables(name, option, environment, found)
+    from_arguments = Found()
+    for target, name, text in _pairs(_own_index(options), arguments):
+        _take(from_arguments, target, name, text)
+    found.values.update(from_arguments.values)
+    found.given_by.update(from_arguments.given_by)
+    return found
+
+
 def read(options: Mapping[str, Option], arguments: Sequence[str], environment: Mapping[str, str]) -> Found:
     """Everything that was given. Raises SettingError with the name as the user wrote it."""
     found = Found()
@@ -62,21 +80,34 @@ def read(options: Mapping[str, Option], arguments: Sequence[str], environment: M
 
 
 def _index(options: Mapping[str, Option]) -> dict[str, Target]:
-    index: dict[str, Target] = {}
-    for name, option in options.items():
-        for spelling in option.spellings:
-            index |= {word: Target(name, option, spelling) for word in spelling.names}
-            index |= {word: Target(name, option, spelling, negated=True) for word in spelling.negations}
+    index = _own_index(options)
     for foreign in FOREIGN:
         index |= {word: Target(foreign=foreign) for word in foreign.names}
         index |= {word: Target(foreign=foreign, negated=True) for word in foreign.negations}
     return index
 
 
+def _own_index(options: Mapping[str, Option]) -> dict[str, Target]:
+    index: dict[str, Target] = {}
+    for name, option in options.items():
+        for spelling in option.spellings:
+            index |= {word: Target(name, option, spelling) for word in spelling.names}
+            index |= {word: Target(name, option, spelling, negated=True) for word in spelling.negations}
+    return index
+
+
 def _pairs(index: Mapping[str, Target], arguments: Sequence[str]) -> Iterator[tuple[Target, str, str]]:
     """Each option given: what it is, its name as written and its text; a flag's text is on or off."""
     rest = iter(arguments)
+    unnamed = next((name for name in index if not name.startswith("-")), "")
+    taken = False
     for argument in rest:
+        if unnamed and not argument.startswith("-"):
+            if taken:
+                raise SettingError(unnamed, "***", "one alone")
+            taken = True
+            yield index[unnamed], unnamed, argument
+            continue
         name, equals, text = argument.partition("=") if argument.startswith("--") else (argument, "", "")
         target = index.get(name.replace("_", "-") if name.startswith("--") else name)
         if target is None:
@@ -129,15 +160,7 @@ def _value(option: Option, spelling: Spelling, name: str, text: str) -> object:
 def _read_environment(options: Mapping[str, Option], environment: Mapping[str, str], found: Found) -> None:
     known = set(OTHER_VARIABLES)
     for name, option in options.items():
-        # The first spelling wins, so the last to be taken is the first.
-        for spelling in reversed(option.spellings):
-            variables = _variables(spelling.variable, negatable=bool(spelling.negations))
-            known.update(variables)
-            for variable, text in _set_variables(variables, environment):
-                value = _value(option, spelling, variable, text)
-                if value is not None:
-                    found.values[name] = value
-                    found.given_by[name] = variable
+        known.update(_read_variables(name, option, environment, found))
     for foreign in FOREIGN:
         variables = _variables(foreign.variable, negatable=bool(foreign.negations))
         known.update(variables)
@@ -150,8 +173,24 @@ def _read_environment(options: Mapping[str, Option], environment: Mapping[str, s
     )
 
 
+def _read_variables(name: str, option: Option, environment: Mapping[str, str], found: Found) -> set[str]:
+    """Takes what the variables of one option say; the names of all of them."""
+    known: set[str] = set()
+    # The first spelling wins, so the last to be taken is the first.
+    for spelling in reversed(option.spellings):
+        variables = _variables(spelling.variable, negatable=bool(spelling.negations))
+        known.update(variables)
+        for variable, text in _set_variables(variables, environment):
+            value = _value(option, spelling, variable, text)
+            if value is not None:
+                found.values[name] = value
+                found.given_by[name] = variable
+    return known
+
+
 def _looks_ours(name: str) -> bool:
-    return name.startswith(("LLAMA_ARG_", "MISTRAL_API_")) and not KUBERNETES_VARIABLE.match(name)
+    ours = name.startswith(("LLAMA_ARG_", "MISTRAL_API_")) and not name.startswith(FETCH_VARIABLES)
+    return ours and not KUBERNETES_VARIABLE.match(name)
 
 
 def _variables(variable: str, *, negatable: bool) -> tuple[str, ...]:

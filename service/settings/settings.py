@@ -13,11 +13,13 @@ from pathlib import Path
 from service.settings.completing import completed
 from service.settings.kinds import (
     CACHE_TYPE,
+    FOLDER,
     GPU_LAYERS,
     JSONL,
     LOAD_MODE,
     LOG_LEVEL,
     PARALLEL,
+    PREFIX,
     ROPE_SCALE,
     SECONDS,
     VERBOSITY,
@@ -221,6 +223,18 @@ class Settings:
     drain_timeout: float = option(
         30.0, HTTP, "Seconds after that in which running requests may finish.",
         spelled("--drain-timeout", "MISTRAL_API_DRAIN_TIMEOUT", SECONDS),
+    )  # fmt: skip
+
+    ui: bool = option(
+        True, HTTP, "Serve the web page at `/`.", spelled("--ui --webui !--no-ui !--no-webui", "LLAMA_ARG_UI", FLAG),
+    )  # fmt: skip
+    static_path: Path | None = option(
+        None, HTTP, "A folder to serve at `/` instead of our web page.",
+        spelled("--path", "LLAMA_ARG_STATIC_PATH", FOLDER), shown_default="our page",
+    )  # fmt: skip
+    api_prefix: str = option(
+        "", HTTP, "The path under which everything is served, such as `/llm`.",
+        spelled("--api-prefix", "LLAMA_ARG_API_PREFIX", PREFIX),
     )  # fmt: skip
 
     api_key: tuple[str, ...] = option(

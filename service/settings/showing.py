@@ -24,6 +24,7 @@ REFUSED = "Of llama-server's, and not served"
 
 USAGE = """\
 usage: mistral-api --model FILE.gguf [options]
+       mistral-api fetch --help
 
 Serves a GGUF model over llama-server's and OpenAI's HTTP API. Options and variables are llama-server's where it has
 them. The command line wins over the variables; an empty variable counts as none.
@@ -47,7 +48,7 @@ def help_text() -> str:
     for group, options in groupby(every_option(), key=lambda entry: entry[1].group):
         lines.append(f"{group}:")
         for _, declared, default in options:
-            lines.extend(_help_lines(declared, default))
+            lines.extend(help_lines(declared, default))
         lines.append("")
     accepted = [name for entry in FOREIGN for name in entry.accepted_names]
     refused = [name for entry in FOREIGN for name in entry.refused_names]
@@ -56,8 +57,9 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def _help_lines(declared: Option, default: object) -> list[str]:
-    head = "; ".join(_signature(spelling) for spelling in declared.spellings)
+def help_lines(declared: Option, default: object) -> list[str]:
+    """One option's lines in --help."""
+    head = "; ".join(_signature(spelling) for spelling in declared.spellings if spelling.names)
     variables = ", ".join(spelling.variable for spelling in declared.spellings if spelling.variable)
     shown = f"{declared.text} Default: {declared.default_text(default)} [{variables}]" if variables else declared.text
     lines = _wrapped(head, "  ")

@@ -239,7 +239,7 @@ def test_the_chat_template_comes_from_its_file_or_its_name(tmp_path: Path) -> No
     assert "beside it" in refusal("--chat-template", "chatml", "--chat-template-file", str(file))
 
 
-@pytest.mark.parametrize("arguments", [["--metrics"], ["--no-log-prefix"], ["--cache-reuse", "256"], ["--no-webui"]])
+@pytest.mark.parametrize("arguments", [["--metrics"], ["--no-log-prefix"], ["--cache-reuse", "256"], ["--no-slots"]])
 def test_what_changes_nothing_is_accepted_with_a_note(arguments: list[str]) -> None:
     assert [note.split()[0] for note in read(*arguments).notes] == [arguments[0]]
 
@@ -302,3 +302,25 @@ def test_keys_of_a_file_may_have_a_priority(tmp_path: Path) -> None:
     settings = read("--api-key-file", str(file))
     assert settings.api_key == ("people", "batch", "with space")
     assert settings.key_priorities == (("batch", 10),)
+
+
+@pytest.mark.parametrize(("given", "prefix"), [("/llm", "/llm"), ("/a/b/", "/a/b"), ("/", ""), ("", "")])
+def test_a_prefix_loses_its_last_slash(given: str, prefix: str) -> None:
+    assert read("--api-prefix", given).api_prefix == prefix
+
+
+@pytest.mark.parametrize("given", ["llm", "/a//b", "/{x}", "/a b", "/ü", "/a?b"])
+def test_a_prefix_that_is_no_plain_path_is_refused(given: str) -> None:
+    with pytest.raises(SettingError, match="a path such as /llm"):
+        read("--api-prefix", given)
+
+
+def test_a_folder_to_serve_has_to_be_there(tmp_path: Path) -> None:
+    assert read("--path", str(tmp_path)).static_path == tmp_path
+    with pytest.raises(SettingError, match="a folder that is there"):
+        read("--path", str(tmp_path / "not"))
+
+
+@pytest.mark.parametrize("name", ["--no-ui", "--no-webui"])
+def test_the_page_can_be_switched_off(name: str) -> None:
+    assert read(name).ui is False

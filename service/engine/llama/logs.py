@@ -23,7 +23,11 @@ LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERRO
 
 KEPT = re.compile(r"using device|offloaded \d+|\bbuffer size =|: loaded .* backend|system info")
 # A full pool is the engine's daily business: it evicts, preempts and tries again.
-EXPECTED = re.compile(r"failed to find a memory slot|removing memory module entries|failed to decode, ret = 2")
+EXPECTED = re.compile(
+    r"failed to find a memory slot|removing memory module entries|failed to decode, ret = 2"
+    # What an interrupted step says: status 1 is GGML_STATUS_ABORTED (ggml.h).
+    r"|graph_compute.* failed with error 1$|failed to compute graph, compute status: 1$"
+)
 
 
 class LogRelay:

@@ -1,0 +1,79 @@
+// Shortcuts, as `t.shortcuts` lists them.
+import { current, currentId, currentRun, regenerate, select, showBranch, stop } from "./chat";
+import { partThinking, pathTo, siblings } from "./conversation";
+import { copyText } from "./markdown";
+import { dialog, editing, menuOpen, show, VIEWS } from "./page";
+import { keyAsked } from "./api";
+
+const typing = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+
+/** As in styles.css: conversations are a drawer then. */
+const isNarrow = (): boolean => matchMedia("(max-width: 54rem)").matches;
+
+export const focusInput = (): void => document.querySelector<HTMLElement>("#message")?.focus();
+
+export function newChat(): void {
+  show("chat");
+  select(null);
+  menuOpen.value = false;
+  requestAnimationFrame(focusInput);
+}
+
+const lastAnswer = () => {
+  const there = current.value;
+  return there ? pathTo(there).findLast(({ role }) => role === "assistant") : undefined;
+};
+
+function stepBranch(by: number): void {
+  const [there, last] = [current.value, lastAnswer()];
+  if (!there || !last) return;
+  const all = siblings(there, last);
+  const next = all[all.findIndex(({ id }) => id === last.id) + by];
+  if (next) showBranch(next);
+}
+
+const WITH_ALT: Record<string, () => void> = {
+  KeyN: newChat,
+  KeyS: () => { show("chat"); dialog.value = "settings"; },
+  KeyR: () => { const last = lastAnswer(); if (last) regenerate(last); },
+  KeyC: () => { const last = lastAnswer(); if (last) void copyText(partThinking(last).answer); },
+  ArrowLeft: () => stepBranch(-1),
+  ArrowRight: () => stepBranch(1),
+  Digit1: () => show(VIEWS[0]),
+  Digit2: () => show(VIEWS[1]),
+  Digit3: () => show(VIEWS[2]),
+};
+
+function shortcut(event: KeyboardEvent): (() => void) | undefined {
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  // By the place of the key where Alt is held: on a Mac it changes the character.
+  if (event.altKey && !event.ctrlKey && !event.metaKey) {
+    const moves = event.code.startsWith("Arrow") && typing(event.target) && (event.target as HTMLInputElement).value !== "";
+    return moves ? undefined : WITH_ALT[event.code];
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    return () => {
+      menuOpen.value = isNarrow();
+      requestAnimationFrame(() => document.querySelector<HTMLElement>("#search")?.focus());
+    };
+  }
+  if (event.key === "Escape") {
+    if (menuOpen.value) return () => (menuOpen.value = false);
+    if (editing.value) return () => (editing.value = null);
+    if (currentRun.value) return () => stop(currentId.value);
+  }
+  if (plain && !typing(event.target)) {
+    if (event.key === "?") return () => (dialog.value = "shortcuts");
+    if (event.key === "/") return () => { show("chat"); requestAnimationFrame(focusInput); };
+  }
+  return undefined;
+}
+
+export function onKey(event: KeyboardEvent): void {
+  if (dialog.value || keyAsked.value || event.isComposing) return;
+  const act = shortcut(event);
+  if (!act) return;
+  event.preventDefault();
+  act();
+}

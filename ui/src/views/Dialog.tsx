@@ -1,0 +1,40 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { IconButton } from "./icons";
+
+interface Shown {
+  heading: string;
+  close: string;
+  onClose: () => void;
+  children: ComponentChildren;
+  class?: string;
+}
+
+/** The browser's own modal dialog: it keeps the focus, Esc closes it, and the focus goes back. */
+export function Dialog({ heading, close, onClose, children, class: extra = "" }: Shown) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      class={extra}
+      aria-labelledby="dialog-heading"
+      onCancel={(event) => { event.preventDefault(); onClose(); }}
+      onClick={(event) => { if (event.target === dialog.current) onClose(); }}
+    >
+      <div class="dialog-inner">
+        <header>
+          <h2 id="dialog-heading">{heading}</h2>
+          <IconButton icon="close" label={close} onClick={onClose} />
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}
