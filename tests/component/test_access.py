@@ -128,7 +128,7 @@ async def test_nothing_of_a_prompt_or_an_answer_gets_into_log_or_metrics(
 ) -> None:
     caplog.set_level("DEBUG")
     answer = await server.post(TEXT, {"prompt": "MySecretPrompt", "max_tokens": 30})
-    await server.post(TEXT, {"prompt": ["MySecretPrompt", 5]})
+    await server.post(TEXT, {"prompt": ["MySecretPrompt", 5], "max_tokens": 5})
     await server.client.get("/MySecretPrompt?MySecretPrompt=1")
     text = answer.json()["choices"][0]["text"]
     # The client's own log lines, and those of uvicorn's access log, which is off, are caught by pytest too.
