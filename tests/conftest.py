@@ -36,11 +36,7 @@ def anyio_backend() -> str:
 def tiny_model_path() -> Path:
     """A random-weight model with Mistral's vocabulary, 17 MB. Compare its texts exactly only with flash attention off: its sums in
     16 bits differ with the batch's shape, by enough to turn about one greedy token in 200."""
-    script, path = SCRIPTS / "make_gguf.py", MODELS / "tiny-mistral.gguf"
-    if not path.exists() or path.stat().st_mtime < script.stat().st_mtime:
-        run_script(SCRIPTS / "fetch_models.py", "tokenizer")
-        run_script(script, "tiny-mistral")
-    return path
+    return made_model("tiny-mistral")
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +44,15 @@ def default_model_path() -> Path:
     """SmolLM2-135M-Instruct, 98 MB: what `make run` serves."""
     run_script(SCRIPTS / "fetch_models.py", "default")
     return MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def made_model(preset: str) -> Path:
+    """The file of a preset of make_gguf.py, made anew when the script is newer."""
+    script, path = SCRIPTS / "make_gguf.py", MODELS / f"{preset}.gguf"
+    if not path.exists() or path.stat().st_mtime < script.stat().st_mtime:
+        run_script(SCRIPTS / "fetch_models.py", "tokenizer")
+        run_script(script, preset)
+    return path
 
 
 def run_script(script: Path, *arguments: str) -> None:

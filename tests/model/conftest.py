@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from service.engine.llama.loading import load_model
 from service.engine.llama.model import LlamaModel
 from service.engine.llama.options import LlamaOptions
 from service.engine.model import Trim
+from tests.conftest import made_model
 
 
 def tiny_options(path: Path) -> LlamaOptions:
@@ -39,3 +41,19 @@ def loaded_tiny(tiny_model_path: Path) -> Iterator[LlamaModel]:
 def tiny(loaded_tiny: LlamaModel) -> LlamaModel:
     loaded_tiny.apply([Trim(sequence, 0) for sequence in range(loaded_tiny.sequences)])
     return loaded_tiny
+
+
+@pytest.fixture(scope="session", params=["tiny-mistral"])
+def loaded_kind(request: pytest.FixtureRequest) -> Iterator[LlamaModel]:
+    # Cells of 32 bits: where attention is sharp, one more bit lost to 16 turns tokens.
+    options = replace(tiny_options(made_model(request.param)), cache_type_k="f32", cache_type_v="f32", threads=1)
+    model = load_model(options, lambda _: None)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def kind(loaded_kind: LlamaModel) -> LlamaModel:
+    """Each kind of model that is tested."""
+    loaded_kind.apply([Trim(sequence, 0) for sequence in range(loaded_kind.sequences)])
+    return loaded_kind

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
+from llama_cpp import llama_cpp as native
 from numpy.typing import NDArray
 
 from service.engine.llama.model import LlamaModel
@@ -20,6 +23,18 @@ def prompt_of(model: LlamaModel, text: str) -> list[int]:
 
 def clear(model: LlamaModel) -> None:
     model.apply([Trim(sequence, 0) for sequence in range(model.sequences)])
+
+
+@contextmanager
+def stopping_at(model: LlamaModel, node: int) -> Iterator[None]:
+    """llama.cpp is told once to stop, before the `node`-th node of all graphs that it computes inside."""
+    asked = count()
+    callback = native.ggml_abort_callback(lambda _: next(asked) == node)
+    native.llama_set_abort_callback(model._context, callback, None)
+    try:
+        yield
+    finally:
+        native.llama_set_abort_callback(model._context, model._abort.callback, model._abort.data)
 
 
 def logits_after(model: LlamaModel, sequence: int, start: int, tokens: Sequence[int]) -> NDArray[np.float32]:
