@@ -14,10 +14,10 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs ui uicheck bench soak lock model clean
+.PHONY: help install dev run test check format docs ui uicheck bench soak lock model image wheel chart k8s clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)project ## Leave the command at .venv/bin/mistral-api (the first time compiles llama.cpp: some 8 minutes)
 
@@ -32,6 +32,7 @@ check: dev ## Format, lint, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.chart_docs --check
 
 format: dev ## Rewrite the code in the common format
 	$(BIN)/ruff format
@@ -108,6 +109,24 @@ lock: ## Resolve requirements/*.in into *.txt; pins that still fit stay (ARGS=--
 	@for name in build runtime setup lock; do $(LOCK) requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(LOCK) requirements/dev.in --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@for name in llama models; do $(LOCK) --no-deps requirements/$$name.in --output-file requirements/$$name.txt; done
+
+IMAGE ?= mistral-api
+TARGET ?= runtime
+# A compiled wheel, as `make wheel` leaves it; without one the build compiles llama.cpp.
+WHEEL ?=
+
+image: ## Build the container image (IMAGE=name:tag TARGET=dev|cuda WHEEL=build/llama/….whl)
+	@scripts/build_image.sh "$(IMAGE)" "$(TARGET)" "$(WHEEL)"
+
+wheel: $(STAMP)python ## Leave the compiled llama-cpp-python in build/llama/
+	@rm -rf build/llama
+	@$(BIN)/python scripts/build_llama.py build/llama
+
+chart: dev ## Rewrite what follows from the chart's values.yaml (schema, table)
+	@$(BIN)/python -m scripts.chart_docs
+
+k8s: dev ## Rewrite k8s/ from the chart (needs helm)
+	@$(BIN)/python scripts/render_k8s.py
 
 clean: ## Remove what was installed and built here (models and the compiled wheel's cache stay)
 	rm -rf $(VENV) build ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

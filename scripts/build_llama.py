@@ -49,6 +49,8 @@ OPTIONS = {
     "LLAMA_BUILD_TESTS": "OFF",
 }
 KEPT_LIBRARIES = r"lib(llama|ggml|ggml-base|ggml-cpu[-\w]*)\.so"
+# Of backends that CMAKE_ARGS asks for: not in the key, which has the arguments.
+ACCELERATORS = r"libggml-(cuda|hip|vulkan|sycl|metal|blas)\.so"
 NEEDED_LIBRARIES = ("libllama.so", "libggml.so", "libggml-base.so")
 PIN = re.compile(r"^\S+==\S+", re.MULTILINE)
 EDGE = re.compile(r"^\s*\[(\d+)/(\d+)\]")
@@ -207,7 +209,7 @@ def new_place(name: str) -> str | None:
     """Where a file of the built wheel goes in ours; None leaves it out."""
     base = name.rsplit("/", 1)[-1]
     if ".so" in base or base.endswith(".a"):
-        return f"llama_cpp/lib/{base}" if re.fullmatch(KEPT_LIBRARIES, base) else None
+        return f"llama_cpp/lib/{base}" if re.fullmatch(f"{KEPT_LIBRARIES}|{ACCELERATORS}", base) else None
     return name if base and name.startswith(("llama_cpp/", "llama_cpp_python-")) else None
 
 

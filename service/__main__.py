@@ -30,8 +30,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Does what the command line says; the exit code."""
-    if arguments and arguments[0] == "fetch":
-        return _fetch(arguments[1:], environment)
+    if arguments and arguments[0] in COMMANDS:
+        return COMMANDS[arguments[0]](arguments[1:], environment)
     try:
         settings = Settings.from_arguments(arguments, environment)
     except SettingError as error:
@@ -65,6 +65,21 @@ def _fetch(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 0
     with logging_to(settings.log_format, settings.log_level):
         return run_fetch(settings)
+
+
+def _health(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    from service.asking import ask, served_arguments
+
+    try:
+        unwell = ask(arguments or served_arguments(), environment)
+    except SettingError as error:
+        unwell = str(error)
+    if unwell:
+        sys.stderr.write(f"mistral-api: {unwell}\n")
+    return 1 if unwell else 0
+
+
+COMMANDS = {"fetch": _fetch, "health": _health}
 
 
 def _asked_text(settings: Settings) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -37,7 +38,7 @@ async def test_the_page_takes_everything_from_here(server: LiveServer) -> None:
         assert "://" not in page.text
         for link in re.findall(r'(?:src|href)="([^"]+)"', page.text):
             if not link.startswith("data:"):
-                answer = await server.client.get(f"{path.rstrip('/')}/{link}" if path == "/" else f"/docs/{link}")
+                answer = await server.client.get(urljoin(path, link))
                 assert answer.status_code == 200, link
 
 

@@ -103,3 +103,9 @@ async def test_keys_do_not_close_the_page_which_asks_for_them() -> None:
     async with live_server(settings=Settings(api_key=("k",))) as server:
         assert (await server.client.get("/")).status_code == 200
         assert (await server.client.get("/props")).status_code == 401
+
+
+async def test_a_file_that_the_page_does_not_have_is_not_found() -> None:
+    async with live_server() as server:
+        answer = await server.client.get("/assets/none-12345678.js")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found_error")

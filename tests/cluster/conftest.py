@@ -1,0 +1,107 @@
+"""Tests on a real cluster: any that KUBECONFIG points to, with an image that its nodes have or can pull (CLUSTER_TEST_IMAGE).
+
+helm and kubectl must be on the PATH. Without these the tests are skipped. Every namespace enforces Pod Security `restricted`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from tests.cluster.release import HERE, Release, Tools, pod, run, wait_until
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image under test; skips where there is no cluster."""
+    missing = [name for name in ("KUBECONFIG", "CLUSTER_TEST_IMAGE") if not os.environ.get(name)]
+    missing += [program for program in ("helm", "kubectl") if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"no cluster to test on: {', '.join(missing)} missing")
+    config.load_kube_config()  # type: ignore[no-untyped-call]
+    return os.environ["CLUSTER_TEST_IMAGE"]
+
+
+@contextmanager
+def a_namespace(name: str) -> Iterator[str]:
+    core: Any = client.CoreV1Api()
+    core.create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
+    try:
+        yield name
+    finally:
+        run("kubectl", "-n", name, "delete", "deploy,pod", "--all", "--grace-period=0", "--force", "--wait=false")
+        core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def tools(image: str, default_model_path: Path) -> Iterator[Tools]:
+    """The pod that serves the model."""
+    with a_namespace(f"mistral-tools-{os.getpid()}") as namespace:
+        core: Any = client.CoreV1Api()
+        core.create_namespaced_pod(namespace, pod("tools", image, (HERE / "model_server.py").read_text(), {}))
+        port = {"port": 80, "targetPort": 8080}
+        core.create_namespaced_service(
+            namespace, {"metadata": {"name": "tools"}, "spec": {"selector": {"app": "tools"}, "ports": [port]}}
+        )
+        run("kubectl", "-n", namespace, "wait", "--for=condition=Ready", "pod/tools", "--timeout=120s")
+        write = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open('/models/model.gguf', 'wb'))"
+        run("kubectl", "-n", namespace, "exec", "-i", "tools", "--", "python3", "-c", write, stdin=default_model_path)
+        size = str(default_model_path.stat().st_size)
+        check = "import os; print(os.path.getsize('/models/model.gguf'))"
+        made = Tools(namespace, f"http://tools.{namespace}.svc", "model.gguf")
+        wait_until("the model is in the pod", 30, lambda: made.python(check).strip() == size)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def sha256(default_model_path: Path) -> str:
+    with default_model_path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture
+def namespace(image: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace named after the test."""
+    words = request.node.name.removeprefix("test_").replace("_", "-")
+    with a_namespace(f"{words[:45].strip('-')}-{os.getpid()}") as name:
+        yield name
+
+
+@pytest.fixture
+def release(image: str, namespace: str, tools: Tools, sha256: str) -> Callable[..., Release]:
+    """A release that is not installed yet; takes its name and values of its own."""
+    repository, _, tag = image.rpartition(":")
+
+    def made(name: str = "llm", **values: object) -> Release:
+        common: dict[str, object] = {
+            "image.repository": repository,
+            "image.tag": tag,
+            "image.pullPolicy": "IfNotPresent",
+            "model.source": "url",
+            "model.url.address": f"{tools.address}/{tools.model}",
+            "model.url.sha256": sha256,
+            "storage.kind": "emptyDir",
+            "resources.requests.cpu": "400m",
+            "scaling.drainSeconds": 60,
+        }
+        return Release(
+            name, namespace, common | {key.replace("__", "."): value for key, value in values.items()}, tools
+        )
+
+    return made

@@ -1,0 +1,133 @@
+"""A release from install to reinstall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client
+
+from tests.cluster.release import Release, attempt, run, wait_until
+
+Make = Callable[..., Release]
+
+
+def test_an_install_answers_and_passes_its_own_test(release: Make) -> None:
+    llm = release()
+    llm.install()
+    assert llm.first_words()
+    assert "Succeeded" in llm.helm("test")
+
+
+def test_a_release_of_the_services_own_name_answers(release: Make) -> None:
+    llm = release("mistral-api")
+    llm.install(scaling__replicas=2)
+    assert llm.first_words()
+
+
+def test_only_a_changed_setting_rolls_the_pods_and_a_rollback_rolls_back(release: Make) -> None:
+    llm = release()
+    llm.install()
+    (first,) = llm.pods()
+    llm.install()
+    assert [pod.metadata.uid for pod in llm.pods()] == [first.metadata.uid]
+
+    llm.install(server__ctxSize=4096)
+    assert context(llm) == 4096
+    llm.helm("rollback", "1")
+    llm.wait_ready()
+    assert context(llm) == 8192
+
+
+def context(release: Release) -> int:
+    found = release.tools.ask(f"{release.address}/props")
+    return int(found["default_generation_settings"]["n_ctx"])
+
+
+def test_the_claim_outlives_the_release_and_nothing_is_downloaded_twice(release: Make) -> None:
+    llm = release(storage__kind="claim", model__url__address="set below")
+    address = f"{llm.tools.address}/slow/900000000/{llm.tools.model}"
+    before = len(llm.tools.served("900000000"))
+    llm.install(model__url__address=address)
+    llm.helm("uninstall", "--wait")
+    wait_until("the pods are gone", 120, lambda: not all_pods(llm))
+    claims: Any = client.CoreV1Api().list_namespaced_persistent_volume_claim(llm.namespace).items
+    assert [claim.metadata.name for claim in claims] == ["llm-model"]
+
+    run(*llm.command(model__url__address=address), "--take-ownership")
+    llm.wait_ready()
+    assert llm.first_words()
+    run("kubectl", "-n", llm.namespace, "delete", "pod", "--all")
+    llm.wait_ready()
+    assert len(llm.tools.served("900000000")) == before + 1
+
+
+def all_pods(release: Release) -> list[object]:
+    return list(client.CoreV1Api().list_namespaced_pod(release.namespace).items)
+
+
+def test_a_wrong_sum_is_said_and_never_served(release: Make) -> None:
+    llm = release(model__url__sha256="0" * 64)
+    llm.install(wait=False)
+    words = wait_until("the pod says why", 120, lambda: said(llm, "sha256"))
+    assert "0" * 64 in words
+    assert not any(pod.status.container_statuses[0].started for pod in llm.pods())
+
+
+def said(release: Release, word: str) -> str:
+    text = release.fetch_log()
+    return text if word in text and '"error"' in text else ""
+
+
+def test_a_download_that_is_killed_goes_on_where_it_was(release: Make) -> None:
+    llm = release(storage__kind="claim")
+    rate = 8_000_000
+    llm.install(wait=False, model__url__address=f"{llm.tools.address}/slow/{rate}/{llm.tools.model}")
+    wait_until(
+        "a quarter has come", 60, lambda: sum(entry["sent"] for entry in llm.tools.served(str(rate))) > 25_000_000
+    )
+    run("kubectl", "-n", llm.namespace, "delete", "pod", "--all", "--grace-period=0", "--force")
+    llm.wait_ready()
+    first, *others = llm.tools.served(str(rate))
+    assert first["begin"] == 0
+    assert others
+    assert min(entry["begin"] for entry in others) > 20_000_000
+
+
+def test_a_limit_below_the_models_need_is_refused_with_the_sum(release: Make) -> None:
+    llm = release()
+    code, _, errors = attempt(*llm.command(resources__limits__memory="300Mi"))
+    assert code != 0
+    assert "model 93 MiB + 8192 tokens of context" in errors
+    assert "= 786 MiB" in errors
+
+
+def test_a_wedged_service_is_restarted(release: Make) -> None:
+    llm = release()
+    llm.install()
+    (pod,) = llm.pods()
+    run(
+        "kubectl",
+        "-n",
+        llm.namespace,
+        "exec",
+        pod.metadata.name,
+        "-c",
+        "mistral-api",
+        "--",
+        "python3",
+        "-c",
+        STOP_ANSWERING,
+    )
+    wait_until("the pod leaves the service", 60, lambda: not ready(llm))
+    wait_until("the container starts again", 180, lambda: llm.pods()[0].status.container_statuses[0].restart_count == 1)
+    llm.wait_ready()
+    assert llm.first_words()
+
+
+# Without descriptors it can take no connection: it is there and answers nothing. (Process 1 takes no SIGSTOP from its own container.)
+STOP_ANSWERING = "import resource; resource.prlimit(1, resource.RLIMIT_NOFILE, (5, 5))"
+
+
+def ready(release: Release) -> bool:
+    return all(status.ready for pod in release.pods() for status in pod.status.container_statuses)
