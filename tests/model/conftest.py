@@ -18,7 +18,7 @@ from tests.conftest import made_model
 def tiny_options(path: Path) -> LlamaOptions:
     """Several ubatches in a batch; flash attention off, so that a text does not depend on what else is in the batch."""
     return LlamaOptions(
-        path,
+        str(path),
         context=512,
         batch=128,
         ubatch=32,
