@@ -21,7 +21,7 @@ HALF_PRECISION = 0.05
 """Of the logits' range: the sums have 16 bits, and their order differs with the place in the pool."""
 
 
-@pytest.fixture(scope="module", params=[("f16", 2), ("q8_0", 2), ("f16", 1)], ids=str)
+@pytest.fixture(scope="module", params=[("f16", 2), ("f32", 2), ("f16", 1)], ids=str)
 def attentive(request: pytest.FixtureRequest, tiny_model_path: Path) -> Iterator[LlamaModel]:
     cells, threads = request.param
     options = replace(
