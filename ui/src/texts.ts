@@ -86,12 +86,12 @@ const en = {
     copyCode: "Copy code",
     table: "Table",
     context: (used: number, all: number) => `${used} of ${all} tokens of context used`,
-    contextShort: "context",
   },
   phase: {
     sending: "Sending",
     waiting: "Waiting for the first token",
-    busy: (running: number, waiting: number) => `The server is busy: ${running} running, ${waiting} waiting.`,
+    busy: (running: number, waiting: number, before: number) =>
+      `The server is busy: ${running} running, ${waiting} waiting. ${before ? `At most ${before}` : "None"} of them came before you.`,
     retry: (seconds: number) => `The server is busy and its queue is full. Trying again in ${seconds} s.`,
     loading: "Waiting until the model is loaded",
     unavailable: (seconds: number) => `The server takes no requests now. Trying again in ${seconds} s.`,
@@ -160,7 +160,7 @@ const en = {
     wrong: "The server does not know this key.",
     use: "Use this key",
     forget: "Forget the key",
-    show: "Show the key",
+    give: "Give a key",
   },
   shortcuts: {
     heading: "Keyboard shortcuts",
