@@ -9,9 +9,11 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.engine.interface import EngineOptions
+from service.engine.model import DecodeResult
 from service.settings import Settings
 from tests.browser.conftest import NARROW, Opener, serving
 from tests.browser.speaking import SpeakingModel, answers, say, wait_for_answer
+from tests.browser.test_access import violations
 from tests.support.live_server import LiveServer
 
 
@@ -74,6 +76,20 @@ def test_a_server_that_goes_away_is_said_to(open_page: Opener) -> None:
         expect(page.get_by_text("The server is shutting down")).to_be_visible()
 
 
+def test_an_engine_that_has_failed_is_said_to_and_waited_for(open_page: Opener) -> None:
+    with serving(SpeakingModel(fails=_die)) as server:
+        page = open_page(server.url)
+        say(page, "Hello?")
+        expect(answers(page)).to_contain_text("The server cannot answer now.")
+        expect(page.locator(".banner.dead")).to_have_text("The server's engine has failed. It needs a restart.")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(wait_for_answer(page)).to_contain_text("stopped by you")
+
+
+def _die(_: object) -> DecodeResult:
+    raise RuntimeError("a bug in the engine")
+
+
 def test_a_mistake_is_told_in_the_servers_words(open_page: Opener) -> None:
     with serving(SpeakingModel(cells=64)) as server:
         page = open_page(server.url)
@@ -128,6 +144,7 @@ def test_a_key_can_be_given_later_and_forgotten(open_page: Opener) -> None:
         expect(dialog).to_be_visible()
         page.keyboard.press("Escape")
         expect(answers(page)).to_contain_text("Waiting for an API key")
+        assert violations(page) == []
         answers(page).get_by_role("button", name="Give a key").click()
         dialog.get_by_label("API key").fill("opener")
         page.keyboard.press("Enter")
@@ -136,6 +153,7 @@ def test_a_key_can_be_given_later_and_forgotten(open_page: Opener) -> None:
         assert page.evaluate("() => document.querySelector('header').scrollWidth <= innerWidth")
         key.click()
         expect(dialog.get_by_role("alert")).to_have_count(0)
+        assert violations(page) == []
         dialog.get_by_role("button", name="Forget the key").click()
         expect(key).to_have_count(0)
         assert page.evaluate("() => JSON.stringify({...sessionStorage})").count("opener") == 0

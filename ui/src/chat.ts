@@ -16,7 +16,7 @@ export const stored = signal(true);
 export const current = computed(() => conversations.value.find(({ id }) => id === currentId.value) ?? null);
 
 export interface Phase {
-  name: "sending" | "waiting" | "writing" | "retry" | "unavailable" | "loading" | "broken";
+  name: "sending" | "waiting" | "writing" | "retry" | "unavailable" | "loading" | "broken" | "away";
   until?: number;
   /** `before`: at most so many of those who wait came before us. */
   busy?: { running: number; waiting: number; before: number } | undefined;
@@ -234,14 +234,17 @@ async function mended(id: string, error: unknown, signal: AbortSignal): Promise<
     }
     if (error.status === 429 || (error.status === 503 && error.retryAfter)) {
       const until = Date.now() + (error.retryAfter ?? 1) * 1000;
-      update(id, { phase: { name: error.status === 429 ? "retry" : "unavailable", until } });
+      const name = error.status === 429 ? "retry" : "unavailable";
+      update(id, { phase: { name, until } });
+      // Once: what is shown counts down in silence.
+      spoken.value = t.phase[name](error.retryAfter ?? 1);
       lookNow();
       await pause(until - Date.now(), signal);
       return true;
     }
     // No Retry-After: it was cut off by a shutdown, the engine has failed, or a proxy finds nobody behind it.
     if (error.status !== 503 && (error.kind || ![502, 504].includes(error.status))) return false;
-    update(id, { phase: { name: "broken" } });
+    update(id, { phase: { name: "away" } });
     state.value = "unknown";
     await pause(1000, signal);
     await unlessAborted(untilReady(), signal);

@@ -97,6 +97,7 @@ const en = {
     unavailable: (seconds: number) => `The server takes no requests now. Trying again in ${seconds} s.`,
     key: "Waiting for an API key",
     broken: "The connection broke. The answer goes on as soon as the server is back.",
+    away: "The server cannot answer now. The answer goes on as soon as it can.",
   },
   ended: {
     stop: "complete",
@@ -189,6 +190,8 @@ const en = {
     cells: "Cache in use",
     rate: "Tokens a second",
     of: (value: string, all: string) => `${value} of ${all}`,
+    million: (value: string) => `${value} million`,
+    billion: (value: string) => `${value} billion`,
     live: "The last minutes",
     liveHelp: "Every two seconds while this page is open, from /metrics.",
     gathering: "Gathering figures.",

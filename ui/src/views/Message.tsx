@@ -34,7 +34,7 @@ function PhaseLine({ phase }: { phase: Phase }) {
   const text = phaseText(phase, useSecondsUntil(phase.until));
   if (!text) return null;
   return (
-    <p class={`phase ${phase.name}`} role="status">
+    <p class={`phase ${phase.name}`} role={phase.until === undefined ? "status" : "timer"}>
       <span class="dots" aria-hidden="true"><i /><i /><i /></span>
       {text}
       {waitsForKey(phase) && <button type="button" class="small" onClick={() => (keyAsked.value = true)}>{t.key.give}</button>}
