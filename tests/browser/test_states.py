@@ -55,11 +55,11 @@ def test_who_waits_sees_how_busy_the_server_is(open_page: Opener) -> None:
         say(first, "I am first")
         expect(answers(first).locator(".markdown")).to_contain_text("word")
         say(second, "I am second")
-        alone = "The server is busy: 1 running, 1 waiting. None of them came before you."
+        alone = "The server is busy: 1 running, 1 waiting. None of those waiting came before you."
         expect(answers(second)).to_contain_text(alone)
         say(third, "I am third")
-        expect(answers(third)).to_contain_text("1 running, 2 waiting. At most 1 of them came before you.")
-        expect(answers(second)).to_contain_text("1 running, 2 waiting. None of them came before you.")
+        expect(answers(third)).to_contain_text("1 running, 2 waiting. At most 1 of those waiting came before you.")
+        expect(answers(second)).to_contain_text("1 running, 2 waiting. None of those waiting came before you.")
         second.get_by_role("button", name="Stop", exact=True).click()
         expect(wait_for_answer(second)).to_contain_text("stopped by you")
         expect(answers(third)).to_contain_text(alone)

@@ -91,7 +91,7 @@ const en = {
     sending: "Sending",
     waiting: "Waiting for the first token",
     busy: (running: number, waiting: number, before: number) =>
-      `The server is busy: ${running} running, ${waiting} waiting. ${before ? `At most ${before}` : "None"} of them came before you.`,
+      `The server is busy: ${running} running, ${waiting} waiting. ${before ? `At most ${before}` : "None"} of those waiting came before you.`,
     retry: (seconds: number) => `The server is busy and its queue is full. Trying again in ${seconds} s.`,
     loading: "Waiting until the model is loaded",
     unavailable: (seconds: number) => `The server takes no requests now. Trying again in ${seconds} s.`,
