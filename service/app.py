@@ -68,7 +68,7 @@ def _pages(settings: Settings) -> list[ControllerRouterHandler]:
     """What stands at `/`: as in llama-server nothing with --no-ui, also where --path names a folder."""
     if not settings.ui:
         return []
-    return [folder_routes(settings.static_path)] if settings.static_path else page_routes()
+    return folder_routes(settings.static_path) if settings.static_path else page_routes()
 
 
 def _running(engine: Engine) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:

@@ -6,6 +6,7 @@ the page itself is asked for each time and answered with 304 while it is the sam
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +14,8 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Response, Router, route
+from litestar import Request, Response, route
+from litestar.enums import HttpMethod
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
@@ -27,6 +29,9 @@ SUFFIXES = {"br": ".br", "gzip": ".gz"}
 """Content codings, the better one first."""
 REVALIDATE = "no-cache"
 IMMUTABLE = "public, max-age=31536000, immutable"
+FORWARDED_PREFIX = re.compile(r"(?:/[\w.~-]+)+/?", re.ASCII)
+"""What `X-Forwarded-Prefix` may hold; `//other.host` would be another place."""
+WRITE = (HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE)
 
 POLICY = "; ".join(
     (
@@ -36,14 +41,14 @@ POLICY = "; ".join(
         "img-src 'self' data:",
         "font-src 'self'",
         "connect-src 'self'",
-        "base-uri 'none'",
+        "base-uri 'self'",
         "form-action 'none'",
         "frame-ancestors 'self'",
         "require-trusted-types-for 'script'",
         "trusted-types dompurify",
     )
 )
-"""Only our own files run, and only text that DOMPurify has cleaned becomes HTML (ui/src/markdown.ts)."""
+"""Only our own files run, and only text that DOMPurify has cleaned becomes HTML (ui/src/markdown.ts). `base-uri` is for `_based`."""
 
 PAGE_HEADERS = {
     "content-security-policy": POLICY,
@@ -52,6 +57,7 @@ PAGE_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+VARY = {"vary": "accept-encoding, x-forwarded-prefix"}
 
 
 @dataclass
@@ -105,9 +111,22 @@ def _media_type(path: Path) -> str:
     return "text/javascript" if path.suffix == ".js" else guess_type(path.name)[0] or "application/octet-stream"
 
 
+def _forwarded_prefix(request: Request[Any, Any, Any]) -> str:
+    """The beginning of the path that a proxy took away, if it says so: Traefik does, ingress-nginx when told to."""
+    told = request.headers.get("x-forwarded-prefix", "")
+    return told.rstrip("/") if FORWARDED_PREFIX.fullmatch(told) else ""
+
+
+def _based(page: BuiltFile, base: str) -> Response[bytes | None]:
+    """The page with its place told. Who strips a prefix sends `/` for `/prefix` as well, whose relative links would miss it."""
+    body = page.bodies[""].replace(b"<head>", b'<head>\n    <base href="%s" />' % base.encode(), 1)
+    headers = {"cache-control": page.cache_control, "x-content-type-options": "nosniff"} | page.headers
+    return Response(body, headers=headers, media_type=_media_type(page.path))
+
+
 def page_routes(folder: Path = BUILT) -> list[ControllerRouterHandler]:
     """Our web page: `/` and `/assets/…`."""
-    page = BuiltFile(folder / "index.html", REVALIDATE, PAGE_HEADERS)
+    page = BuiltFile(folder / "index.html", REVALIDATE, PAGE_HEADERS | VARY)
     assets = {
         path.name: BuiltFile(path, IMMUTABLE)
         for path in sorted((folder / "assets").iterdir())
@@ -116,11 +135,12 @@ def page_routes(folder: Path = BUILT) -> list[ControllerRouterHandler]:
 
     @route("/", http_method=READ, opt={PUBLIC: True}, include_in_schema=False)
     async def home(request: Request[Any, Any, Any]) -> Response[bytes | None]:
-        """The page. Its links are relative, so its own path has to end with a slash."""
+        """The page. Its links are relative, so its own path has to end with a slash; a proxy may have cut its beginning off."""
         path = str(request.scope["raw_path"].decode("ascii", "replace"))
         if not path.endswith("/"):
-            return Response(None, status_code=308, headers={"location": path + "/"})
-        return page.answer(request)
+            return Response(None, status_code=308, headers={"location": f"./{path.rpartition('/')[2]}/"})
+        prefix = _forwarded_prefix(request)
+        return _based(page, prefix + path) if prefix else page.answer(request)
 
     @route("/assets/{name:str}", http_method=READ, opt={PUBLIC: True}, include_in_schema=False)
     async def asset(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes | None]:
@@ -132,8 +152,15 @@ def page_routes(folder: Path = BUILT) -> list[ControllerRouterHandler]:
     return [home, asset]
 
 
-def folder_routes(folder: Path) -> Router:
+def folder_routes(folder: Path) -> list[ControllerRouterHandler]:
     """A folder of the operator's instead of our page; `index.html` answers for folders."""
-    return create_static_files_router(
+    files = create_static_files_router(
         path="/", directories=[folder], opt={PUBLIC: True}, include_in_schema=False, html_mode=True, cache_control=None
     )
+    return [files, _no_endpoint]
+
+
+@route("/{_rest:path}", http_method=WRITE, opt={PUBLIC: True}, include_in_schema=False)
+async def _no_endpoint(request: Request[Any, Any, Any]) -> None:
+    """The folder's files stand at every path: without this an unknown endpoint would be one that only takes GET."""
+    raise NotFound(f"there is nothing at {request.scope['method']} {request.scope['path']}")

@@ -38,6 +38,7 @@ async def props(service: NamedDependency[Service]) -> Props:
         gpu_layers=runtime.gpu_layers,
         memory={"model": info.size, "anonymous": runtime.anonymous_bytes},
         queue_limit=engine.limits.queue,
+        api_prefix=settings.api_prefix,
         state=engine.state.value,
         version=__version__,
     )

@@ -68,7 +68,7 @@ def test_nothing_is_cut_off_on_a_phone(server: LiveServer, open_page: Opener, vi
     page.wait_for_timeout(300)
     wide = page.evaluate(
         """() => [...document.querySelectorAll('body *')]
-            .filter(one => !one.closest('.code, .table, .unseen, .skip, aside, svg, pre'))
+            .filter(one => !one.closest('.code, .table, .unseen, .skip, .side, svg, pre'))
             .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
             .map(one => one.outerHTML.slice(0, 120))"""
     )
@@ -77,12 +77,56 @@ def test_nothing_is_cut_off_on_a_phone(server: LiveServer, open_page: Opener, vi
 
 def test_conversations_open_as_a_drawer_on_a_phone(server: LiveServer, open_page: Opener) -> None:
     page = open_page(server.url, viewport=NARROW)
+    drawer, menu = (
+        page.get_by_role("dialog", name="Conversations"),
+        page.get_by_role("button", name="Conversations", exact=True),
+    )
     expect(page.get_by_role("button", name="New chat")).to_be_hidden()
-    page.get_by_role("button", name="Conversations", exact=True).click()
-    expect(page.get_by_role("button", name="New chat")).to_be_visible()
+    menu.click()
+    expect(drawer.get_by_role("button", name="New chat")).to_be_visible()
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="New chat")).to_be_hidden()
+    menu.click()
+    page.mouse.click(350, 400)
+    expect(drawer).to_have_count(0)
+
+
+def test_the_drawer_holds_the_focus_and_gives_it_back(server: LiveServer, open_page: Opener) -> None:
+    # With movement, as what is still on its way in cannot take the focus.
+    page = open_page(server.url, viewport=NARROW, reduced_motion="no-preference")
+    say(page, "About whales")
+    wait_for_answer(page)
+    menu, close = (
+        page.get_by_role("button", name=name, exact=True) for name in ("Conversations", "Close conversations")
+    )
+    menu.focus()
+    page.keyboard.press("Enter")
+    expect(close).to_be_focused()
+    places = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        inside = "() => document.activeElement.closest('.side') ? 'drawer' : document.activeElement.localName"
+        places.add(page.evaluate(inside))
+    # At the end of what can be reached the browser's own buttons follow; the page says "body" then.
+    assert "drawer" in places
+    assert places <= {"drawer", "body"}
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Actions for About whales").click()
+    page.get_by_role("button", name="Rename").click()
+    page.keyboard.press("Escape")
+    chosen = page.get_by_role("button", name="About whales", exact=True)
+    expect(chosen).to_be_focused()
+    chosen.press("Enter")
+    expect(close).to_be_hidden()
+    page.wait_for_function("() => document.activeElement.matches('#message, header button')")
+    page.keyboard.press("Control+KeyK")
+    expect(page.get_by_label("Search conversations")).to_be_focused()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.locator("#message").focus()
+    expect(page.locator("#message")).to_be_focused()
 
 
 def test_the_keyboard_is_enough(server: LiveServer, open_page: Opener) -> None:

@@ -32,9 +32,9 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
 
 @contextmanager
 def running_command(*arguments: str, **environment: str) -> Iterator[Running]:
-    """The command on a free port, killed on the way out if it still runs."""
+    """The command on a free port if no other is given, killed on the way out if it still runs."""
     process = subprocess.Popen(
-        [*_command(*arguments), "--port", "0", "--log-format", "json"],
+        _command("--port", "0", "--log-format", "json", *arguments),
         env=os.environ | environment, cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     running = Running(process)

@@ -6,21 +6,28 @@ export const base = new URL("./", document.baseURI.split("#")[0]);
 export const address = (path: string): string => new URL(path, base).href;
 
 export const apiKey = signal(recall("session", "key") ?? "");
-/** Whether the service has refused our key, or asked for one. */
+/** Whether the dialog for the key is open. */
 export const keyAsked = signal(false);
+/** Whether something waits for a key; it does so on when the dialog is closed without one. */
+export const keyWanted = signal(false);
+/** Whether the service does not know the key that we have. */
+export const keyRefused = signal(false);
 let keyGiven: (() => void)[] = [];
 
 export function giveKey(key: string): void {
   apiKey.value = key;
   remember("session", "key", key || null);
-  keyAsked.value = false;
+  keyAsked.value = keyWanted.value = keyRefused.value = false;
   const waiting = keyGiven;
   keyGiven = [];
   for (const resolve of waiting) resolve();
 }
 
-function askForKey(): Promise<void> {
-  keyAsked.value = true;
+/** Opens the dialog; what runs in the background does so only once, as it may have been closed on purpose. */
+function askForKey(byPerson: boolean): Promise<void> {
+  if (byPerson || !keyWanted.value) keyAsked.value = true;
+  keyWanted.value = true;
+  keyRefused.value = apiKey.value !== "";
   return new Promise((resolve) => keyGiven.push(resolve));
 }
 
@@ -28,6 +35,7 @@ export class ApiError extends Error {
   constructor(
     message: string,
     readonly status: number,
+    /** Empty where a proxy answers in the service's place. */
     readonly kind = "",
     readonly retryAfter: number | undefined = undefined,
     readonly progress: number | undefined = undefined,
@@ -57,7 +65,7 @@ export async function ask(path: string, { body, signal }: Asked = {}): Promise<R
     const response = await fetch(address(path), sent);
     if (response.ok) return response;
     if (response.status !== 401) throw await errorOf(response);
-    if (key === apiKey.value) await unlessAborted(askForKey(), signal);
+    if (key === apiKey.value) await unlessAborted(askForKey(body !== undefined), signal);
   }
 }
 
@@ -73,8 +81,16 @@ export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Pro
   });
 }
 
+/** Seconds, or the seconds until a date: proxies may send one (RFC 9110, 10.2.3). */
+function secondsUntil(told: string | null): number | undefined {
+  if (!told) return undefined;
+  const seconds = Number(told);
+  const until = Number.isNaN(seconds) ? Math.ceil((Date.parse(told) - Date.now()) / 1000) : seconds;
+  return until > 0 ? until : undefined;
+}
+
 async function errorOf(response: Response): Promise<ApiError> {
-  const retryAfter = Number(response.headers.get("retry-after")) || undefined;
+  const retryAfter = secondsUntil(response.headers.get("retry-after"));
   try {
     const { error } = (await response.json()) as ErrorBody;
     return new ApiError(error.message, response.status, error.type, retryAfter, error.progress);
@@ -147,6 +163,7 @@ export interface Props {
   gpu_layers?: number;
   memory?: { model: number; anonymous: number };
   queue_limit?: number;
+  api_prefix?: string;
   state?: string;
   version?: string;
 }

@@ -1,6 +1,6 @@
 // The conversations and what can be done with them. One answer at a time is written in each; others may be written meanwhile.
 import { computed, signal } from "@preact/signals";
-import { ApiError, apiKey, ask, type ChatEvent, events, keyAsked, type Timings, unlessAborted } from "./api";
+import { ApiError, ask, type ChatEvent, events, keyWanted, type Timings, unlessAborted } from "./api";
 import {
   type Conversation, type Ended, type Figures, type Message, newConversation, newestLeaf, newId, partThinking, pathTo, readConversation,
   titleOf, withMessage, withoutMessage,
@@ -16,9 +16,10 @@ export const stored = signal(true);
 export const current = computed(() => conversations.value.find(({ id }) => id === currentId.value) ?? null);
 
 export interface Phase {
-  name: "sending" | "waiting" | "writing" | "retry" | "unavailable" | "loading" | "broken";
+  name: "sending" | "waiting" | "writing" | "retry" | "unavailable" | "loading" | "broken" | "away";
   until?: number;
-  busy?: { running: number; waiting: number } | undefined;
+  /** `before`: at most so many of those who wait came before us. */
+  busy?: { running: number; waiting: number; before: number } | undefined;
 }
 
 /** An answer that is being written. */
@@ -233,12 +234,21 @@ async function mended(id: string, error: unknown, signal: AbortSignal): Promise<
     }
     if (error.status === 429 || (error.status === 503 && error.retryAfter)) {
       const until = Date.now() + (error.retryAfter ?? 1) * 1000;
-      update(id, { phase: { name: error.status === 429 ? "retry" : "unavailable", until } });
+      const name = error.status === 429 ? "retry" : "unavailable";
+      update(id, { phase: { name, until } });
+      // Once: what is shown counts down in silence.
+      spoken.value = t.phase[name](error.retryAfter ?? 1);
       lookNow();
       await pause(until - Date.now(), signal);
       return true;
     }
-    return false;
+    // No Retry-After: it was cut off by a shutdown, the engine has failed, or a proxy finds nobody behind it.
+    if (error.status !== 503 && (error.kind || ![502, 504].includes(error.status))) return false;
+    update(id, { phase: { name: "away" } });
+    state.value = "unknown";
+    await pause(1000, signal);
+    await unlessAborted(untilReady(), signal);
+    return true;
   }
   // fetch and readers raise TypeError when the network fails; a stream that just ends is `BrokenOff`.
   if (!(error instanceof TypeError || error instanceof BrokenOff || error instanceof DOMException)) return false;
@@ -322,12 +332,15 @@ function watchQueue(id: string, signal: AbortSignal): AbortController {
   const own = new AbortController();
   const both = AbortSignal.any([own.signal, signal]);
   void (async () => {
+    // Who comes after us makes the queue longer, but only those before us were there when it was shortest.
+    let shortest = Infinity;
     while (!both.aborted) {
       await pause(800, both);
-      if (keyAsked.value) continue;
+      if (keyWanted.value) continue;
       const metrics = await readMetrics(both);
       const [running, waiting] = [first(metrics, "mistral_api_requests_running"), first(metrics, "mistral_api_requests_waiting")];
-      const busy = waiting ? { running: running ?? 0, waiting } : undefined;
+      if (waiting) shortest = Math.min(shortest, waiting);
+      const busy = waiting ? { running: running ?? 0, waiting, before: shortest - 1 } : undefined;
       const phase = runs.value[id]?.phase;
       if (!both.aborted && phase && (phase.name === "waiting" || phase.name === "sending")) update(id, { phase: { name: "waiting", busy } });
     }
@@ -398,5 +411,3 @@ export function search(words: string): Conversation[] {
     return wanted.every((word) => text.includes(word));
   });
 }
-
-export const keyIsSet = computed(() => apiKey.value !== "");

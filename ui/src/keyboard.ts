@@ -2,14 +2,11 @@
 import { current, currentId, currentRun, regenerate, select, showBranch, stop } from "./chat";
 import { partThinking, pathTo, siblings } from "./conversation";
 import { copyText } from "./markdown";
-import { dialog, editing, menuOpen, show, VIEWS } from "./page";
+import { dialog, drawerOpen, editing, menuOpen, narrow, show, VIEWS } from "./page";
 import { keyAsked } from "./api";
 
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
-
-/** As in styles.css: conversations are a drawer then. */
-const isNarrow = (): boolean => matchMedia("(max-width: 54rem)").matches;
 
 export const focusInput = (): void => document.querySelector<HTMLElement>("#message")?.focus();
 
@@ -54,18 +51,19 @@ function shortcut(event: KeyboardEvent): (() => void) | undefined {
   }
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     return () => {
-      menuOpen.value = isNarrow();
+      show("chat");
+      menuOpen.value = narrow.value;
       requestAnimationFrame(() => document.querySelector<HTMLElement>("#search")?.focus());
     };
   }
   if (event.key === "Escape") {
-    if (menuOpen.value) return () => (menuOpen.value = false);
+    if (drawerOpen.value) return () => (menuOpen.value = false);
     if (editing.value) return () => (editing.value = null);
     if (currentRun.value) return () => stop(currentId.value);
   }
   if (plain && !typing(event.target)) {
     if (event.key === "?") return () => (dialog.value = "shortcuts");
-    if (event.key === "/") return () => { show("chat"); requestAnimationFrame(focusInput); };
+    if (event.key === "/") return () => { show("chat"); menuOpen.value = false; requestAnimationFrame(focusInput); };
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 // What the page shows: view, theme, dialogs.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { recall, remember } from "./store";
 
 export const VIEWS = ["chat", "server", "use"] as const;
@@ -9,9 +9,14 @@ const viewOf = (hash: string): View => VIEWS.find((view) => hash === `#/${view}`
 
 // The view stands behind the #, so the server needs to know nothing of it, under whatever path the page is.
 export const view = signal<View>(viewOf(location.hash));
-addEventListener("hashchange", () => (view.value = viewOf(location.hash)));
+addEventListener("hashchange", () => {
+  const asked = viewOf(location.hash);
+  if (asked !== view.value) menuOpen.value = false;
+  view.value = asked;
+});
 
 export function show(next: View): void {
+  view.value = next;
   location.hash = `#/${next}`;
 }
 
@@ -32,7 +37,17 @@ export function applyTheme(): void {
 }
 
 export const dialog = signal<"shortcuts" | "settings" | null>(null);
+
+/** As in styles.css: where it is narrow the conversations are a drawer. */
+const narrowly = matchMedia("(max-width: 54rem)");
+export const narrow = signal(narrowly.matches);
+narrowly.addEventListener("change", () => {
+  narrow.value = narrowly.matches;
+  menuOpen.value = false;
+});
 export const menuOpen = signal(false);
+/** Whether the drawer lies over the page, which is out of reach then. */
+export const drawerOpen = computed(() => menuOpen.value && narrow.value && view.value === "chat");
 /** The message that is being edited. */
 export const editing = signal<string | null>(null);
 /** A text put into the message field. */

@@ -86,17 +86,18 @@ const en = {
     copyCode: "Copy code",
     table: "Table",
     context: (used: number, all: number) => `${used} of ${all} tokens of context used`,
-    contextShort: "context",
   },
   phase: {
     sending: "Sending",
     waiting: "Waiting for the first token",
-    busy: (running: number, waiting: number) => `The server is busy: ${running} running, ${waiting} waiting.`,
+    busy: (running: number, waiting: number, before: number) =>
+      `The server is busy: ${running} running, ${waiting} waiting. ${before ? `At most ${before}` : "None"} of those waiting came before you.`,
     retry: (seconds: number) => `The server is busy and its queue is full. Trying again in ${seconds} s.`,
     loading: "Waiting until the model is loaded",
     unavailable: (seconds: number) => `The server takes no requests now. Trying again in ${seconds} s.`,
     key: "Waiting for an API key",
     broken: "The connection broke. The answer goes on as soon as the server is back.",
+    away: "The server cannot answer now. The answer goes on as soon as it can.",
   },
   ended: {
     stop: "complete",
@@ -160,7 +161,7 @@ const en = {
     wrong: "The server does not know this key.",
     use: "Use this key",
     forget: "Forget the key",
-    show: "Show the key",
+    give: "Give a key",
   },
   shortcuts: {
     heading: "Keyboard shortcuts",
@@ -189,6 +190,8 @@ const en = {
     cells: "Cache in use",
     rate: "Tokens a second",
     of: (value: string, all: string) => `${value} of ${all}`,
+    million: (value: string) => `${value} million`,
+    billion: (value: string) => `${value} billion`,
     live: "The last minutes",
     liveHelp: "Every two seconds while this page is open, from /metrics.",
     gathering: "Gathering figures.",

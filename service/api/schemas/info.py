@@ -130,6 +130,7 @@ class Props(Struct, kw_only=True):
     gpu_layers: int
     memory: dict[str, int]
     queue_limit: int
+    api_prefix: str
     state: str
     version: str
 

@@ -1,9 +1,9 @@
 import type { FunctionComponent } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { keyAsked } from "../api";
+import { apiKey, keyAsked, keyWanted } from "../api";
 import { notice, spoken } from "../chat";
 import { onKey } from "../keyboard";
-import { dialog, menuOpen, setTheme, show, theme, THEMES, view, VIEWS } from "../page";
+import { dialog, drawerOpen, menuOpen, setTheme, show, theme, THEMES, view, VIEWS } from "../page";
 import { modelName, progress, state } from "../server";
 import { t } from "../texts";
 import { ChatView } from "./ChatView";
@@ -71,6 +71,7 @@ function TopBar() {
         ))}
       </nav>
       <StateChip />
+      {(apiKey.value || keyWanted.value) && <IconButton icon="key" label={t.key.label} onClick={() => (keyAsked.value = true)} />}
       <IconButton icon="keyboard" label={t.help} class="only-wide" onClick={() => (dialog.value = "shortcuts")} />
       <ThemeButton />
     </header>
@@ -122,10 +123,10 @@ export function App() {
   }, [view.value]);
   return (
     <>
-      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t.skip}</a>
+      <a class="skip" href="#main" inert={drawerOpen.value} onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t.skip}</a>
       <div class={`frame ${view.value}`}>
         {view.value === "chat" && <Sidebar />}
-        <div class="body">
+        <div class="body" inert={drawerOpen.value}>
           <TopBar />
           <Banner />
           {view.value === "chat" ? <ChatView /> : <Later name={view.value} />}

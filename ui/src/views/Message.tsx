@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { keyAsked, keyWanted } from "../api";
 import { current, currentRun, edit, goOn, type Phase, regenerate, removeMessage, type Run, showBranch } from "../chat";
 import { type Figures, type Message, partThinking, siblings } from "../conversation";
 import { editing } from "../page";
@@ -18,11 +19,14 @@ function useSecondsUntil(until: number | undefined): number {
   return until === undefined ? 0 : Math.max(Math.ceil((until - now) / 1000), 0);
 }
 
+const waitsForKey = (phase: Phase): boolean => keyWanted.value && (phase.name === "sending" || phase.name === "waiting");
+
 function phaseText(phase: Phase, seconds: number): string {
   if (phase.name === "retry") return t.phase.retry(seconds);
   if (phase.name === "unavailable") return t.phase.unavailable(seconds);
   if (phase.name === "writing") return "";
-  if (phase.busy) return t.phase.busy(phase.busy.running, phase.busy.waiting);
+  if (waitsForKey(phase)) return t.phase.key;
+  if (phase.busy) return t.phase.busy(phase.busy.running, phase.busy.waiting, phase.busy.before);
   return t.phase[phase.name];
 }
 
@@ -30,9 +34,10 @@ function PhaseLine({ phase }: { phase: Phase }) {
   const text = phaseText(phase, useSecondsUntil(phase.until));
   if (!text) return null;
   return (
-    <p class={`phase ${phase.name}`} role="status">
+    <p class={`phase ${phase.name}`} role={phase.until === undefined ? "status" : "timer"}>
       <span class="dots" aria-hidden="true"><i /><i /><i /></span>
       {text}
+      {waitsForKey(phase) && <button type="button" class="small" onClick={() => (keyAsked.value = true)}>{t.key.give}</button>}
     </p>
   );
 }
@@ -118,7 +123,7 @@ function Answer({ message, run }: { message: Message; run: Run | undefined }) {
   const shown = run ?? message;
   const { thinking, answer, open } = partThinking(shown);
   const figures = figureTexts(run?.figures ?? message.figures ?? {});
-  const ended = !run && message.ended && message.ended !== "stop" ? t.ended[message.ended] : "";
+  const ended = !run && message.ended ? t.ended[message.ended] : "";
   return (
     <>
       {thinking && <Thinking text={thinking} open={open && run !== undefined} />}

@@ -18,7 +18,7 @@ function bytes(value: number): string {
 }
 
 const count = (value: number): string =>
-  value >= 1e9 ? `${short(value / 1e9)} billion` : value >= 1e6 ? `${short(value / 1e6)} million` : whole(value);
+  value >= 1e9 ? t.server.billion(short(value / 1e9)) : value >= 1e6 ? t.server.million(short(value / 1e6)) : whole(value);
 
 function Rows({ rows }: { rows: [name: string, value: ComponentChildren][] }) {
   return (

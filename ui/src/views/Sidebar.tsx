@@ -1,8 +1,8 @@
-import { useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { conversations, currentId, exported, importFrom, notice, remove, rename, runs, search, select, stored } from "../chat";
 import type { Conversation } from "../conversation";
 import { newChat } from "../keyboard";
-import { menuOpen } from "../page";
+import { drawerOpen, menuOpen } from "../page";
 import { t } from "../texts";
 import { Icon, IconButton } from "./icons";
 
@@ -19,18 +19,20 @@ const fileName = (title: string): string => `${title.replace(/[^\p{L}\p{N}]+/gu,
 function Entry({ conversation }: { conversation: Conversation }) {
   const [renaming, setRenaming] = useState(false);
   const [open, setOpen] = useState(false);
+  const item = useRef<HTMLLIElement>(null);
   const title = conversation.title || t.conversations.untitled;
+  const focusOn = (name: string) => requestAnimationFrame(() => item.current?.querySelector<HTMLElement>(name)?.focus());
   const done = (value: string) => {
     rename(conversation.id, value);
     setRenaming(false);
   };
   if (renaming) {
     return (
-      <li class="entry">
-        <form onSubmit={(event) => { event.preventDefault(); done(new FormData(event.currentTarget).get("title") as string); }}>
+      <li class="entry" ref={item}>
+        <form onSubmit={(event) => { event.preventDefault(); done(new FormData(event.currentTarget).get("title") as string); focusOn(".entry-title"); }}>
           <input
             name="title" aria-label={t.conversations.title} defaultValue={title} autofocus ref={(input) => input?.focus()}
-            onKeyDown={(event) => { if (event.key === "Escape") { event.stopPropagation(); setRenaming(false); } }}
+            onKeyDown={(event) => { if (event.key === "Escape") { event.stopPropagation(); setRenaming(false); focusOn(".entry-title"); } }}
             onBlur={(event) => done(event.currentTarget.value)}
           />
         </form>
@@ -38,7 +40,7 @@ function Entry({ conversation }: { conversation: Conversation }) {
     );
   }
   return (
-    <li class={`entry ${conversation.id === currentId.value ? "current" : ""}`}>
+    <li ref={item} class={`entry ${conversation.id === currentId.value ? "current" : ""}`}>
       <button
         type="button" class="entry-title" aria-current={conversation.id === currentId.value ? "true" : undefined} title={title}
         onClick={() => { select(conversation.id); menuOpen.value = false; }}
@@ -48,10 +50,10 @@ function Entry({ conversation }: { conversation: Conversation }) {
       </button>
       <IconButton icon="more" label={t.conversations.more(title)} expanded={open} onClick={() => setOpen(!open)} class="entry-more" />
       {open && (
-        <div class="entry-actions" onKeyDown={(event) => { if (event.key === "Escape") { event.stopPropagation(); setOpen(false); } }}>
+        <div class="entry-actions" onKeyDown={(event) => { if (event.key === "Escape") { event.stopPropagation(); setOpen(false); focusOn(".entry-more"); } }}>
           <button type="button" class="small" onClick={() => { setOpen(false); setRenaming(true); }}><Icon name="edit" />{t.conversations.rename}</button>
-          <button type="button" class="small" onClick={() => { setOpen(false); save(fileName(title), exported([conversation])); }}><Icon name="download" />{t.conversations.export}</button>
-          <button type="button" class="small danger" onClick={() => remove(conversation.id)}><Icon name="trash" />{t.conversations.delete}</button>
+          <button type="button" class="small" onClick={() => { setOpen(false); focusOn(".entry-more"); save(fileName(title), exported([conversation])); }}><Icon name="download" />{t.conversations.export}</button>
+          <button type="button" class="small danger" onClick={() => { document.querySelector<HTMLElement>(".side .new")?.focus(); remove(conversation.id); }}><Icon name="trash" />{t.conversations.delete}</button>
         </div>
       )}
     </li>
@@ -94,13 +96,31 @@ function Files() {
   );
 }
 
+/** Where it is a drawer: the focus goes in when it opens, and back when it closes. It cannot leave meanwhile, as the rest is inert. */
+function useDrawer() {
+  const place = useRef<HTMLDivElement>(null);
+  const open = drawerOpen.value;
+  useLayoutEffect(() => {
+    const side = place.current;
+    if (!open || !side) return undefined;
+    const before = document.activeElement;
+    side.querySelector("button")!.focus();
+    return () => {
+      const now = document.activeElement;
+      if ((now === document.body || side.contains(now)) && before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, [open]);
+  return { place, open };
+}
+
 export function Sidebar() {
+  const { place, open } = useDrawer();
   const [words, setWords] = useState("");
   const found = search(words);
   return (
     <>
-      {menuOpen.value && <button type="button" class="veil" aria-label={t.closeMenu} onClick={() => (menuOpen.value = false)} />}
-      <aside class={`side ${menuOpen.value ? "open" : ""}`} aria-label={t.menu}>
+      {open && <div class="veil" aria-hidden="true" onClick={() => (menuOpen.value = false)} />}
+      <div ref={place} class={`side ${open ? "open" : ""}`} role={open ? "dialog" : "complementary"} aria-label={t.menu}>
         <div class="brand">
           <p class="name">{t.appName}</p>
           <IconButton icon="close" label={t.closeMenu} class="only-narrow" onClick={() => (menuOpen.value = false)} />
@@ -121,7 +141,7 @@ export function Sidebar() {
         </div>
         <Files />
         <p class="help kept">{stored.value ? t.conversations.kept : t.conversations.notKept}</p>
-      </aside>
+      </div>
     </>
   );
 }

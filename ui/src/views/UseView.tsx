@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { address, apiKey, base } from "../api";
-import { model } from "../server";
+import { model, props } from "../server";
 import { cluster, curl, javascript, type Place, python, withFetch } from "../snippets";
 import { t } from "../texts";
 import { CopyButton } from "./Copy";
@@ -31,7 +31,7 @@ export function UseView() {
   const [service, setService] = useState("mistral-api");
   const [namespace, setNamespace] = useState("default");
   const here: Place = { url: address("v1"), model: model.value?.id ?? "default", needsKey: apiKey.value !== "" };
-  const inside: Place = { ...here, url: `http://${service}.${namespace}.svc:8000${base.pathname}v1` };
+  const inside: Place = { ...here, url: `http://${service}.${namespace}.svc:8000${props.value?.api_prefix ?? ""}/v1` };
   return (
     <main id="main" class="page" tabIndex={-1}>
       <h1>{t.use.heading}</h1>
