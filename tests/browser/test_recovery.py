@@ -19,7 +19,7 @@ from tests.browser.speaking import SpeakingModel, answers, say, wait_for_answer
 from tests.support.command import running_command
 
 COMPLETIONS = "**/v1/chat/completions"
-LONGEST = 300
+LONGEST = 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to end"])

@@ -302,10 +302,10 @@ async function stream(id: string, signal: AbortSignal): Promise<Ended> {
   const began = performance.now();
   update(id, { phase: { name: "sending" } });
   const watching = watchQueue(id, signal);
+  const painter = new Painter(id);
   try {
     const response = await ask("v1/chat/completions", { body: requestBody(conversation, run, writtenBefore), signal });
     if (runs.value[id]?.phase.name === "sending") update(id, { phase: { name: "waiting" } });
-    const painter = new Painter(id);
     let reason: string | null = null;
     for await (const event of events<ChatEvent>(response)) {
       if (event === "done") break;
@@ -319,10 +319,11 @@ async function stream(id: string, signal: AbortSignal): Promise<Ended> {
       if (event.timings) painter.figures(event.timings, writtenBefore);
       reason = choice?.finish_reason ?? reason;
     }
-    painter.flush();
     if (!reason) throw new BrokenOff("the stream ended early");
     return reason === "length" ? "length" : "stop";
   } finally {
+    // Now: later it would say "writing" over what is said of a break.
+    painter.flush();
     watching.abort();
   }
 }

@@ -1,4 +1,4 @@
-import{H as e,S as t,V as n,a as r,l as i,r as a,t as o,v as s,y as c}from"./jsxRuntime-BmOeg4mj.js";import{t as l}from"./Copy-hueqX3m-.js";var u=({needsKey:e})=>e?`$MISTRAL_API_KEY`:`none`,d=e=>`curl ${e.url}/chat/completions \\
+import{H as e,S as t,V as n,a as r,l as i,r as a,t as o,v as s,y as c}from"./jsxRuntime-BmOeg4mj.js";import{t as l}from"./Copy-C72wCOyI.js";var u=({needsKey:e})=>e?`$MISTRAL_API_KEY`:`none`,d=e=>`curl ${e.url}/chat/completions \\
   -H 'Content-Type: application/json' \\${e.needsKey?`
   -H "Authorization: Bearer $MISTRAL_API_KEY" \\`:``}
   -d '{
