@@ -2,8 +2,9 @@
 
 Usage: make_gguf.py PRESET [--out FILE] [--context TOKENS] [--seed NUMBER]
 
-`tiny-mistral` is for tests (about a second); `1b` is for benchmarks, where only shapes and block types count. The same preset,
-context and seed give the same bytes. Needs PyPI gguf, numpy and sentencepiece, and models/tokenizer.model.v1 (fetch_models.py).
+The `tiny-*` ones are for tests (about a second each): plain attention, a sliding window, states instead of cells, and both kinds of
+layers in one. `1b` is for benchmarks, where only shapes and block types count. The same preset, context and seed give the same
+bytes. Needs PyPI gguf, numpy and sentencepiece, and models/tokenizer.model.v1 (fetch_models.py).
 A new preset is one entry of PRESETS; a new architecture is one function that yields its tensors and one that writes its shape.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ Q4_K, Q6_K, F32 = GGMLQuantizationType.Q4_K, GGMLQuantizationType.Q6_K, GGMLQuan
 
 # Attention that looks hard at single places makes the text depend on all of the history, not on the last token only.
 SHARPNESS = {"attn_q": 4.0, "attn_k": 4.0, "attn_v": 2.0, "attn_output": 2.0}
+CONVOLUTION, TIME_STEP_RANK = 4, 8  # of layers that keep a state
 # Mistral's first instruct format: no system role, "[INST] … [/INST]" around the user, the end token after the assistant.
 # The spaces are such that the whole text gives the ids that mistral-common gives turn by turn.
 MISTRAL_V1 = """\
@@ -47,7 +50,10 @@ MISTRAL_V1 = """\
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a llama-architecture model, in elements; `context` in tokens."""
+    """Sizes of a model, in elements; `context` and `window` in tokens.
+
+    With `state` every `attention_every`-th layer has attention (0: none) and the others keep a state, that many values a channel.
+    """
 
     embedding: int
     layers: int
@@ -56,6 +62,12 @@ class Shape:
     feed_forward: int
     context: int
     rope_base: float = 10_000.0
+    window: int = 0
+    state: int = 0
+    attention_every: int = 1
+
+    def attends(self, layer: int) -> bool:
+        return self.attention_every > 0 and (layer + 1) % self.attention_every == 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class Preset:
     file_type: LlamaFileType
     tensors: Callable[[Shape, int], Iterator[Tensor]]
     write_shape: Callable[[GGUFWriter, Shape], None]
+    architecture: str = "llama"
 
 
 def main() -> None:
@@ -96,8 +109,8 @@ def main() -> None:
 def make(preset: Preset, out: Path, *, seed: int, vocabulary: Path = VOCABULARY) -> None:
     """Writes the model beside `out` and renames it: `out` is whole or absent. One tensor is in memory at a time."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    writer = GGUFWriter(partial, "llama")
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
+    writer = GGUFWriter(unfinished, preset.architecture)
     try:
         writer.add_name(preset.name)
         writer.add_file_type(preset.file_type)
@@ -115,9 +128,9 @@ def make(preset: Preset, out: Path, *, seed: int, vocabulary: Path = VOCABULARY)
         for tensor in tensors:
             writer.write_tensor_data(weights(tensor, random))
         writer.close()
-        partial.replace(out)
+        unfinished.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def write_vocabulary(writer: GGUFWriter, path: Path) -> int:
@@ -161,9 +174,31 @@ def write_llama_shape(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
 
 
+def write_gemma2_shape(writer: GGUFWriter, shape: Shape) -> None:
+    """Every second layer sees the window only, beginning with the first (src/models/gemma2.cpp)."""
+    write_llama_shape(writer, shape)
+    writer.add_sliding_window(shape.window)
+
+
+def write_state_shape(writer: GGUFWriter, shape: Shape) -> None:
+    """Keys of mamba and jamba; layers without attention have no heads (src/models/mamba.cpp, jamba.cpp)."""
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.embedding)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv([shape.kv_heads * shape.attends(layer) for layer in range(shape.layers)])
+    writer.add_ssm_conv_kernel(CONVOLUTION)
+    writer.add_ssm_inner_size(2 * shape.embedding)
+    writer.add_ssm_state_size(shape.state)
+    writer.add_ssm_time_step_rank(TIME_STEP_RANK)
+    writer.add_layer_norm_rms_eps(1e-5)
+
+
 def llama_tensors(shape: Shape, pieces: int, kind: Callable[[str, int], GGMLQuantizationType]) -> Iterator[Tensor]:
     """All tensors of a llama model, in llama.cpp's names; `kind` chooses the type by the matrix's name and layer (-1: no layer)."""
-    wide, kv, hidden = shape.embedding, shape.embedding // shape.heads * shape.kv_heads, shape.feed_forward
+    wide, hidden = shape.embedding, shape.feed_forward
+    kv = wide // max(1, shape.heads) * shape.kv_heads
     matrices = {
         "attn_q": (wide, wide),
         "attn_k": (kv, wide),
@@ -181,8 +216,51 @@ def llama_tensors(shape: Shape, pieces: int, kind: Callable[[str, int], GGMLQuan
             yield Tensor(f"blk.{layer}.{norm}.weight", (wide,), F32)
         for name, size in matrices.items():
             yield Tensor(
-                f"blk.{layer}.{name}.weight", size, kind(name, layer), SHARPNESS.get(name, 1.0) * size[1] ** -0.5
+                f"blk.{layer}.{name}.weight",
+                size,
+                kind(name, layer),
+                SHARPNESS.get(name, 1.0) * max(1, size[1]) ** -0.5,
             )
+
+
+def gemma2_tensors(shape: Shape, pieces: int) -> Iterator[Tensor]:
+    """A llama whose layers' results are normed too, and whose output is its embedding: small, or every token would repeat itself."""
+    for tensor in llama_tensors(shape, pieces, lambda _name, _layer: F32):
+        if tensor.name == "token_embd.weight":
+            yield replace(tensor, scale=0.05)
+        elif tensor.name != "output.weight":
+            yield tensor
+    for layer in range(shape.layers):
+        for norm in ("post_attention_norm", "post_ffw_norm"):
+            yield Tensor(f"blk.{layer}.{norm}.weight", (shape.embedding,), F32)
+
+
+def state_tensors(shape: Shape, pieces: int, *, normed: bool) -> Iterator[Tensor]:
+    """A llama with states instead of attention where it does not attend; without `feed_forward` that is all of a layer.
+    `normed`: time step, input and output of a state have norms of their own (jamba)."""
+    for tensor in llama_tensors(shape, pieces, lambda _name, _layer: F32):
+        _, number, name, *_ = (*tensor.name.split("."), "", "")
+        gone = (name.startswith("ffn_") and not shape.feed_forward) or (
+            name in SHARPNESS and number.isdigit() and not shape.attends(int(number))
+        )
+        if not gone:
+            yield tensor
+    wide, inner, state = shape.embedding, 2 * shape.embedding, shape.state
+    for layer in range(shape.layers):
+        if shape.attends(layer):
+            continue
+        block = f"blk.{layer}.ssm_"
+        yield Tensor(f"{block}in.weight", (2 * inner, wide), F32, 2 * wide**-0.5)
+        yield Tensor(f"{block}conv1d.weight", (inner, CONVOLUTION), F32)
+        yield Tensor(f"{block}x.weight", (TIME_STEP_RANK + 2 * state, inner), F32, 2 * inner**-0.5)
+        yield Tensor(f"{block}dt.weight", (inner, TIME_STEP_RANK), F32, TIME_STEP_RANK**-0.5)
+        yield Tensor(f"{block}a", (inner, state), F32, 0.1)
+        yield Tensor(f"{block}out.weight", (wide, inner), F32, 2 * inner**-0.5)
+        for ones in ("conv1d.bias", "dt.bias", "d"):
+            yield Tensor(f"{block}{ones}", (inner,), F32)
+        if normed:
+            for norm, size in (("dt", TIME_STEP_RANK), ("b", state), ("c", state)):
+                yield Tensor(f"{block}{norm}_norm.weight", (size,), F32)
 
 
 def q4_k_m(layers: int) -> Callable[[str, int], GGMLQuantizationType]:
@@ -208,6 +286,8 @@ def weights(tensor: Tensor, random: np.random.Generator) -> NDArray[np.float32] 
     """Random values with mean 0 and deviation `tensor.scale`; a norm (one dimension) is all ones."""
     if len(tensor.shape) == 1:
         return np.ones(tensor.shape, np.float32)
+    if tensor.name.endswith("ssm_a"):  # how fast a state fades: it must not grow
+        return -np.abs(random.standard_normal(tensor.shape, np.float32)) * np.float32(tensor.scale)
     if tensor.kind == F32:
         return random.standard_normal(tensor.shape, np.float32) * np.float32(tensor.scale)
     size = stored_shape(tensor)
@@ -233,6 +313,37 @@ PRESETS = {
         file_type=LlamaFileType.ALL_F32,
         tensors=lambda shape, pieces: llama_tensors(shape, pieces, lambda _name, _layer: F32),
         write_shape=write_llama_shape,
+    ),
+    "tiny-window": Preset(
+        file="tiny-window.gguf",
+        name="Tiny window (random weights)",
+        shape=Shape(embedding=64, layers=2, heads=4, kv_heads=2, feed_forward=128, context=2048, window=32),
+        file_type=LlamaFileType.ALL_F32,
+        tensors=gemma2_tensors,
+        write_shape=write_gemma2_shape,
+        architecture="gemma2",
+    ),
+    "tiny-recurrent": Preset(
+        file="tiny-recurrent.gguf",
+        name="Tiny recurrent (random weights)",
+        shape=Shape(
+            embedding=64, layers=3, heads=0, kv_heads=0, feed_forward=0, context=2048, state=16, attention_every=0
+        ),
+        file_type=LlamaFileType.ALL_F32,
+        tensors=partial(state_tensors, normed=False),
+        write_shape=write_state_shape,
+        architecture="mamba",
+    ),
+    "tiny-hybrid": Preset(
+        file="tiny-hybrid.gguf",
+        name="Tiny hybrid (random weights)",
+        shape=Shape(
+            embedding=64, layers=4, heads=4, kv_heads=2, feed_forward=128, context=2048, state=16, attention_every=2
+        ),
+        file_type=LlamaFileType.ALL_F32,
+        tensors=partial(state_tensors, normed=True),
+        write_shape=write_state_shape,
+        architecture="jamba",
     ),
     # TinyLlama's shape: 1.1 billion weights, 670 MB.
     "1b": Preset(

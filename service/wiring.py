@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from service.engine.engine import Engine
 from service.engine.interface import EngineOptions, Observer
@@ -52,7 +51,7 @@ def llama_options(settings: Settings, threads: ThreadCount) -> LlamaOptions:
     """How the model is to be loaded. Half of the sequence ids or more are left for cached prefixes."""
     parallel = engine_options(settings).parallel
     return LlamaOptions(
-        path=settings.model or Path(),
+        path=settings.model or "",
         context=settings.ctx_size,
         batch=settings.batch_size,
         ubatch=settings.ubatch_size,

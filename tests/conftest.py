@@ -21,6 +21,13 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_unconfigure() -> None:
+    # The binding opens these at import and never closes them: a warning after pytest's last line.
+    if (binding := sys.modules.get("llama_cpp._utils")) is not None:
+        binding.outnull_file.close()
+        binding.errnull_file.close()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "model"):

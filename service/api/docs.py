@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Router
+from litestar import Request, Response, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Reference, SecurityScheme
@@ -13,6 +13,7 @@ from litestar.static_files import create_static_files_router
 
 from service import __version__
 from service.api.auth import PUBLIC
+from service.errors import NotFound
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -67,6 +68,13 @@ class Description(JsonRenderPlugin):
         return super().render(request, {**openapi_schema, "paths": paths})
 
 
+async def _in_our_words(response: Response[Any]) -> Response[Any]:
+    """Litestar answers for what is not below /docs with a page of its own."""
+    if response.status_code == 404:
+        raise NotFound("there is no such page of the description")
+    return response
+
+
 def openapi_config(*, needs_key: bool) -> OpenAPIConfig:
     """Litestar's configuration; the pages are open to everybody, as they tell nothing of the model."""
     schemes: dict[str, SecurityScheme | Reference] = {
@@ -80,7 +88,9 @@ def openapi_config(*, needs_key: bool) -> OpenAPIConfig:
             "ignored, and a field that is known but not served yet is refused by name."
         ),
         path="/docs",
-        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, opt={PUBLIC: True}),
+        openapi_router=Router(
+            "/docs", route_handlers=[], include_in_schema=False, opt={PUBLIC: True}, after_request=_in_our_words
+        ),
         render_plugins=[DocsPage(), Description()],
         components=Components(security_schemes=schemes if needs_key else None),
         security=[{"key": []}] if needs_key else None,

@@ -31,7 +31,6 @@ from service.errors import (
     Draining,
     EngineDead,
     InvalidRequest,
-    ModelLoadError,
     ModelLoading,
     ServiceError,
     StartError,
@@ -87,6 +86,8 @@ class Engine:
     @property
     def beating(self) -> bool:
         """Whether the engine's thread lives and gets on. A long step is not a stop; one that takes ten times its time is."""
+        if self._state not in {EngineState.LOADING, EngineState.READY}:
+            return False
         if self._pulse.stuck(monotonic()):
             if not self._stuck_noted:
                 log.error(
@@ -94,7 +95,7 @@ class Engine:
                 )
             self._stuck_noted = True
             return False
-        return self._state in {EngineState.LOADING, EngineState.READY}
+        return True
 
     @property
     def running(self) -> int:
@@ -222,7 +223,9 @@ class Engine:
             model = self._load(self._report_progress)
             limits = self._measure(model)
             shelf = Shelf(self._saved_bytes(model), model.token_bytes)
-            cache = KvCache(model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf)
+            cache = KvCache(
+                model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf, reaches=model.reaches
+            )
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)
@@ -233,7 +236,7 @@ class Engine:
             return
         except BaseException as error:
             log.exception("the model could not be loaded")
-            self._call(self._died, ModelLoadError("", f"{type(error).__name__}: {error}"))
+            self._call(self._died, StartError(f"the model could not be loaded: {type(error).__name__}: {error}"))
             return
         try:
             loop.run()

@@ -54,7 +54,7 @@ class Generation:
         self._news.clear()
         if self._delta is not None:
             delta, self._delta = self._delta, None
-            self._read_up = delta.summary is not None
+            self._read_up = self._read_up or delta.summary is not None
             if self._error is not None:
                 self._news.set()
             return delta
@@ -72,9 +72,10 @@ class Generation:
         self.abort()
 
     def abort(self) -> None:
-        """Nobody will read on. Does nothing after the end."""
+        """Nobody will read on; whoever reads now is told the end. Does nothing after the end."""
         if not self._ended:
             self._ended = self._read_up = True
+            self._news.set()
             self._abort(self.request.id)
 
 

@@ -17,13 +17,16 @@ Rule 3: every change that the model must follow is an operation in `take_operati
         the rows of the same step.
 
 Free + cells in use = pool; `check_integrity` counts it out.
+
+Two kinds of models cannot share every prefix that the books have. A *whole state* (`partial` False) goes over to the one request that
+goes on where it ends. A *sliding window* may have lost the tokens before some point of a holder: the model knows (`reaches`).
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -63,13 +66,23 @@ WORTH_FETCHING = 64
 
 
 class KvCache:
-    """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models);
-    those are not saved on the `shelf`."""
+    """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models); `reaches(slot, length)`
+    is asked before a prefix is shared (engine/model.py)."""
 
-    def __init__(self, cells: int, sequences: int, *, partial: bool = True, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        cells: int,
+        sequences: int,
+        *,
+        partial: bool = True,
+        shelf: Shelf | None = None,
+        reaches: Callable[[int, int], bool] = lambda _slot, _length: True,
+    ) -> None:
         self.total = cells
         self._shelf = shelf if partial else None
-        self._partial = partial
+        self.partial = partial
+        self._reaches = reaches
+        self._fresh: set[int] = set()
         self._holders: dict[int, Holder] = {}
         self._free_slots = list(range(sequences - 1, -1, -1))
         self._free_cells = list(range(cells - 1, -1, -1))
@@ -112,12 +125,19 @@ class KvCache:
         return best
 
     def _usable(self, holder: Holder, wanted: array[int], beaten: int) -> int:
-        if not self._partial:
+        if not self.partial:
             whole = not holder.active and holder.tokens == wanted[: len(holder.tokens)]
             return len(holder.tokens) if whole else 0
         if holder.tokens[: beaten + 1] != wanted[: beaten + 1]:
             return 0
-        return common_prefix(holder.tokens, wanted)
+        length = common_prefix(holder.tokens, wanted)
+        return length if length > beaten and self._shares(holder, length) else 0
+
+    def _shares(self, holder: Holder, length: int) -> bool:
+        """Whether the model still has what a sequence needs to go on after the first `length` tokens of `holder`."""
+        if holder.slot in self._fresh:  # the model has not seen it yet
+            return length == len(holder.tokens)
+        return self._reaches(holder.slot, length)
 
     def would_fit(self, match: Match, cells: int) -> bool:
         """Whether `cells` could be had, by eviction too, without losing what `match` found."""
@@ -165,7 +185,7 @@ class KvCache:
         """Evicts idle tails, least recently used first, until `cells` are free. Evicts what it can even if that is too little."""
         while self.free < cells and (holder := self._oldest_idle()) is not None:
             self._save(holder, fetched)
-            own = self._own_cells(holder, cells - self.free) if self._partial else 0
+            own = self._own_cells(holder, cells - self.free) if self.partial else 0
             before = len(self._free_cells)
             self._cut(holder, len(holder.tokens) - own)
             if own == 0 or not holder.tokens:
@@ -189,10 +209,10 @@ class KvCache:
         self._uses += 1
         self._idle_cells = None
         holder.active, holder.used_at = False, self._uses
-        if not keep or not holder.tokens or (self._partial and self._is_covered(holder)):
+        if not keep or not holder.tokens or (self.partial and self._is_covered(holder)):
             self._forget(holder)
-        elif self._partial:
-            for other in [idle for idle in self._idle() if idle is not holder and _begins(holder, idle)]:
+        elif self.partial:
+            for other in [idle for idle in self._idle() if idle is not holder and self._covers(holder, idle)]:
                 self._forget(other)
 
     def drop_idle(self) -> None:
@@ -203,6 +223,7 @@ class KvCache:
     def take_operations(self) -> tuple[CacheOp, ...]:
         """What the model has to follow since the last call."""
         operations, self._operations = tuple(self._operations), []
+        self._fresh.clear()
         return operations
 
     def check_integrity(self) -> None:
@@ -260,7 +281,7 @@ class KvCache:
 
     def _last_idle(self, holder: Holder) -> bool:
         """No sequence id could be had without this one's: it is taken over although its tail is lost."""
-        return not self._free_slots and self._oldest_idle(spared=holder) is None and self._partial
+        return not self._free_slots and self._oldest_idle(spared=holder) is None and self.partial
 
     def _take_slot(self, spared: Holder | None) -> int | None:
         if not self._free_slots and (oldest := self._oldest_idle(spared)) is not None:
@@ -283,6 +304,7 @@ class KvCache:
         for cell in target.cells:
             self._owners[cell] += 1
         source.used_at = self._uses
+        self._fresh.add(target.slot)
         self._operations.append(CopyPrefix(source.slot, target.slot, length))
 
     def _cut(self, holder: Holder, length: int) -> None:
@@ -301,10 +323,15 @@ class KvCache:
     def _forget(self, holder: Holder) -> None:
         self._cut(holder, 0)
         del self._holders[holder.slot]
+        self._fresh.discard(holder.slot)
         self._free_slots.append(holder.slot)
 
     def _is_covered(self, holder: Holder) -> bool:
-        return any(other is not holder and _begins(other, holder) for other in self._holders.values())
+        return any(other is not holder and self._covers(other, holder) for other in self._holders.values())
+
+    def _covers(self, longer: Holder, shorter: Holder) -> bool:
+        """Whether all of `shorter` can be had from `longer`."""
+        return _begins(longer, shorter) and self._shares(longer, len(shorter.tokens))
 
 
 def _begins(longer: Holder, shorter: Holder) -> bool:

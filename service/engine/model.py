@@ -69,7 +69,8 @@ CacheOp = CopyPrefix | Trim | Save | Load | Drop
 class DecodeResult(Enum):
     """What `Model.decode` answers. After anything but OK no row of the call counts as computed.
 
-    LOST: the sequences of the call are empty now (a model of whole states cannot take back the rows that it had computed).
+    LOST: what the sequences of the call held cannot be gone on from, so they are empty for the caller. A model of whole states has
+    lost those of every other sequence too: it moves states about in the same call.
     """
 
     OK = "ok"
@@ -120,6 +121,11 @@ class Model(Protocol):
     def keeps_partial(self) -> bool:
         """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
 
+    def reaches(self, sequence: int, length: int) -> bool:
+        """Whether `sequence`, which has at least `length` tokens, could be gone on with after so many of them. A model with a sliding
+        window may give cells to others that are out of its window; so what it still has is known only to itself. As of the last decode.
+        """
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text. Safe in any thread. Takes up to a second for each megabyte."""
 
@@ -139,7 +145,7 @@ class Model(Protocol):
         """Computes all rows in one call, each group packed. At most `batch` rows in all."""
 
     def interrupt(self) -> None:
-        """Makes a decode that runs now answer ABORTED soon, where the backend can. Safe in any thread."""
+        """Makes a decode that runs now answer ABORTED soon, where backend and model can. Safe in any thread."""
 
     def set_threads(self, count: ThreadCount) -> None:
         """Takes effect with the next decode."""

@@ -165,11 +165,15 @@ class Scheduler:
         self._cache.cancel_reservations()
 
     def rewind(self, plan: StepPlan) -> list[str]:
-        """The model has lost the sequences of `plan`: they start again. Names those that this has happened to too often."""
+        """The model has lost the sequences of `plan`, with whole states all others too: they start again. Names those of `plan` that
+        this has happened to too often."""
         self._cache.cancel_reservations()
         for sequence in plan.sequences:
             sequence.losses += 1
+        for sequence in plan.sequences if self._cache.partial else list(self._running):
             self._pause(sequence, keep=False)
+        if not self._cache.partial:
+            self._cache.drop_idle()
         return [sequence.request.id for sequence in plan.sequences if sequence.losses > MOST_LOSSES]
 
     def learn(self, plan: StepPlan, seconds: float) -> None:
@@ -241,7 +245,7 @@ class Scheduler:
             if is_led(sequence):
                 continue
             match = self._match(sequence)
-            if follow(sequence, match, self._running):
+            if self._cache.partial and follow(sequence, match, self._running):
                 continue
             if self._running and not self._cache.would_fit(match, self._needed(sequence, match.length)):
                 return

@@ -27,7 +27,19 @@ from service.settings.kinds import (
 from service.settings.option import Option, declared_options, option, spelled
 from service.settings.reading import read
 from service.settings.sampling import SamplingDefaults
-from service.settings.values import FLAG, TEXT, choice, constant_flag, number, path, switch_or_auto, text, whole, words
+from service.settings.values import (
+    FLAG,
+    TEXT,
+    choice,
+    constant_flag,
+    number,
+    path,
+    path_as_written,
+    switch_or_auto,
+    text,
+    whole,
+    words,
+)
 
 MODEL, RUN, LENGTH, BATCHING = "Model", "How it runs", "Context beyond the training", "Batching"
 HTTP, ACCESS, LOG, COMMAND = "HTTP", "Access", "Log", "This command"
@@ -39,8 +51,9 @@ MEBIBYTE = 1024 * 1024
 class Settings:
     """All settings, read once. `notes` are lines for the log: what was given and changes nothing."""
 
-    model: Path | None = option(
-        None, MODEL, "The GGUF file to serve.", spelled("-m --model", "LLAMA_ARG_MODEL", path("the path of a GGUF file")),
+    model: str | None = option(
+        None, MODEL, "The GGUF file to serve.",
+        spelled("-m --model", "LLAMA_ARG_MODEL", path_as_written("the path of a GGUF file")),
     )  # fmt: skip
     aliases: tuple[str, ...] = option(
         (), MODEL, "Names of the model in the API, with commas; the first stands in answers.",

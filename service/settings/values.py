@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,11 @@ def _read_path(text: str) -> Path:
 def path(what: str, placeholder: str = "FILE") -> Kind:
     """A path; `~` is the home folder."""
     return Kind(_read_path, what, placeholder)
+
+
+def path_as_written(what: str, placeholder: str = "FILE") -> Kind:
+    """A path whose text is shown to others as it was given, `./` and all."""
+    return Kind(lambda text: os.path.expanduser(text) if _read_path(text) else text, what, placeholder)
 
 
 def _read_words(text: str) -> tuple[str, ...]:

@@ -89,7 +89,8 @@ GENERATED_SIZE = _histogram("request_generated_tokens", TOKENS, "Tokens of a req
 RUNNING = _gauge("requests_running", "Requests that run.")
 WAITING = _gauge("requests_waiting", "Requests that wait for their start.")
 REQUESTS = _counter(
-    "requests", "Requests that left the engine: stop (its own end), length (a limit), aborted (the client left), failed.",
+    "requests",
+    "Requests that left the engine: stop (its own end), length (a limit), aborted (the client left), failed, overdue (its deadline).",
     "outcome",
 )  # fmt: skip
 ERRORS = _counter("errors", "Errors told to clients, by the labels of docs/errors.md.", "error")

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from service.engine.requests import RequestRecord, StepStats
 from service.errors import ServiceError
 from service.telemetry.engine_families import engine_families, http_families
+from service.telemetry.exposition import exposition
 from service.telemetry.llama_server import LlamaServerTotals, llama_server_families
 from service.telemetry.totals import EngineView, Totals
 
@@ -84,7 +85,7 @@ class Metrics(Collector):
 
     def render(self) -> tuple[bytes, str]:
         """The text for Prometheus and its content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+        return exposition(self._registry.collect()), CONTENT_TYPE_PLAIN_0_0_4
 
     def collect(self) -> Iterator[Metric]:
         """All families as they stand now; the registry asks for them."""

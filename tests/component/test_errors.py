@@ -125,7 +125,18 @@ async def test_a_template_s_refusal_is_a_400_in_its_words() -> None:
         assert answer.json()["error"]["param"] == "messages"
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/nothing", "/static/nothing.js", "/static/../app.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/v1",
+        "/v1/nothing",
+        "/docs/nothing",
+        "/docs/nothing.json",
+        "/static/nothing.js",
+        "/static/../app.py",
+    ],
+)
 async def test_a_path_that_is_not_there_is_a_404_in_the_envelope(server: LiveServer, path: str) -> None:
     answer = await server.client.get(path)
     assert answer.status_code == 404

@@ -18,7 +18,7 @@ from tests.conftest import made_model
 def tiny_options(path: Path) -> LlamaOptions:
     """Several ubatches in a batch; flash attention off, so that a text does not depend on what else is in the batch."""
     return LlamaOptions(
-        path,
+        str(path),
         context=512,
         batch=128,
         ubatch=32,
@@ -43,7 +43,7 @@ def tiny(loaded_tiny: LlamaModel) -> LlamaModel:
     return loaded_tiny
 
 
-@pytest.fixture(scope="session", params=["tiny-mistral"])
+@pytest.fixture(scope="session", params=["tiny-mistral", "tiny-window", "tiny-recurrent", "tiny-hybrid"])
 def loaded_kind(request: pytest.FixtureRequest) -> Iterator[LlamaModel]:
     # Cells of 32 bits: where attention is sharp, one more bit lost to 16 turns tokens.
     options = replace(tiny_options(made_model(request.param)), cache_type_k="f32", cache_type_v="f32", threads=1)
@@ -54,6 +54,6 @@ def loaded_kind(request: pytest.FixtureRequest) -> Iterator[LlamaModel]:
 
 @pytest.fixture
 def kind(loaded_kind: LlamaModel) -> LlamaModel:
-    """Each kind of model that is tested."""
+    """One of each kind of memory: cells for all tokens, a sliding window, one state a sequence, and states beside cells."""
     loaded_kind.apply([Trim(sequence, 0) for sequence in range(loaded_kind.sequences)])
     return loaded_kind

@@ -12,7 +12,7 @@ from llama_cpp import llama_cpp as native
 from service.engine.llama.model import LlamaModel
 from service.engine.model import CopyPrefix, DecodeResult, Drop, Load, Rows, Save, Trim
 from service.engine.requests import ThreadCount
-from tests.support.native import clear, generate, logits_after, prompt_of, request_for, tokens_of
+from tests.support.native import clear, generate, logits_after, prompt_of, request_for, stopping_at, tokens_of
 
 PROMPTS = ["Hello world", "The quick brown fox", "Once upon a time there was", "1 2 3", "Whats the value of pi?"]
 
@@ -127,6 +127,53 @@ def test_rows_computed_before_an_interruption_go_too(tiny: LlamaModel) -> None:
     assert result is DecodeResult.ABORTED
     assert native.llama_memory_seq_pos_max(tiny._memory, 0) == -1
     np.testing.assert_allclose(logits_after(tiny, 0, 0, prompt), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("node", [2, 20, 40])
+def test_a_stopped_decode_leaves_others_as_they_were_or_says_that_they_are_lost(kind: LlamaModel, node: int) -> None:
+    prompts = {sequence: prompt_of(kind, text) for sequence, text in zip((0, 2, 1), PROMPTS, strict=False)}
+    for sequence, prompt in prompts.items():
+        before = logits_after(kind, sequence, 0, prompt)
+    together = [Rows(sequence, len(prompts[sequence]), [9], wants_sample=True) for sequence in (0, 1)]
+    with stopping_at(kind, node):  # to have 0 and 1 side by side, the state of 2 moves
+        result = kind.decode(together)
+    if kind.keeps_partial:
+        assert result is DecodeResult.ABORTED
+        beside = logits_after(kind, 2, len(prompts[2]), [9])
+        clear(kind)
+        logits_after(kind, 2, 0, prompts[2])
+        np.testing.assert_allclose(beside, logits_after(kind, 2, len(prompts[2]), [9]), atol=1e-3)
+    else:
+        assert result is DecodeResult.LOST
+        assert [native.llama_memory_seq_pos_max(kind._memory, sequence) for sequence in range(3)] == [-1] * 3
+        np.testing.assert_allclose(logits_after(kind, sequence, 0, prompt), before, atol=1e-3)
+
+
+def test_a_beginning_that_can_be_reached_has_all_that_a_sequence_needs(kind: LlamaModel) -> None:
+    first, ending = prompt_of(kind, "one two three four five " * 60)[:300], prompt_of(kind, "six")
+    expected = {length: logits_after(kind, length // 50, 0, [*first[:length], *ending]) for length in (50, 120)}
+    clear(kind)
+    decode_in_parts(kind, 0, first[:50])
+    decode_in_parts(kind, 1, first)
+    kind.apply([Trim(0, 0)])
+    decode_in_parts(kind, 2, first[100:200])  # places that the window of 1 has left are as good as the free ones behind
+    assert kind.reaches(1, 300)
+    assert kind.reaches(1, 50) is not kind.info.path.endswith("tiny-window.gguf")
+    for target, (length, logits) in enumerate(expected.items(), start=3):
+        if kind.keeps_partial and kind.reaches(1, length):
+            kind.apply([CopyPrefix(1, target, length)])
+            np.testing.assert_allclose(logits_after(kind, target, length, ending), logits, atol=1e-3)
+
+
+def decode_in_parts(model: LlamaModel, sequence: int, tokens: list[int]) -> None:
+    for start in range(0, len(tokens), 100):
+        logits_after(model, sequence, start, tokens[start : start + 100])
+
+
+def test_whole_states_are_not_interrupted(kind: LlamaModel) -> None:
+    kind.interrupt()
+    result = kind.decode([Rows(0, 0, prompt_of(kind, "Hello world"), wants_sample=True)])
+    assert result is (DecodeResult.ABORTED if kind.keeps_partial else DecodeResult.OK)
 
 
 def test_a_batch_that_llama_refuses_fails_and_leaves_nothing_behind(tiny: LlamaModel) -> None:

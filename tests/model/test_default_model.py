@@ -1,15 +1,17 @@
-"""The model that is served when none is named, behind the real command, asked by the official client."""
+"""The real command: the default model asked by the official client, and the seed samples with Mistral's vocabulary."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from tests.component.test_seed_samples import CHAT, COMPLETION, INFER, MODELS, PROPS, differences
 from tests.support.command import Running, running_command
 
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Whats the value of pi?"}]
@@ -61,3 +63,40 @@ async def test_infer_answers_the_seed_s_own_question(served: Running) -> None:
     assert set(answer) == {"resp"}
     assert "3.14" in answer["resp"]["choices"][0]["message"]["content"]
     assert answer["resp"]["model"].endswith(".gguf")
+
+
+@pytest.fixture(scope="module")
+def tiny_served(tiny_model_path: Path) -> Iterator[Running]:
+    with running_command("--model", str(tiny_model_path), "-c", "512") as command:
+        command.wait_for("ready")
+        yield command
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sample"),
+    [
+        ("/infer", {"messages": QUESTION, "max_tokens": 4}, INFER),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 50}, CHAT),
+        ("/v1/completions", {"prompt": "Hello", "max_tokens": 10}, COMPLETION),
+    ],
+)
+def test_a_post_sample_has_its_shape_with_mistral_s_vocabulary(
+    tiny_served: Running, path: str, body: dict[str, Any], sample: dict[str, Any]
+) -> None:
+    answer = httpx.post(tiny_served.url + path, json=body, timeout=60).raise_for_status().json()
+    assert differences(sample, answer) == []
+
+
+@pytest.mark.parametrize(("path", "sample"), [("/v1/models", MODELS), ("/props", PROPS), ("/health", {"status": "ok"})])
+def test_a_get_sample_has_its_shape_with_mistral_s_vocabulary(
+    tiny_served: Running, path: str, sample: dict[str, Any]
+) -> None:
+    assert differences(sample, httpx.get(tiny_served.url + path).raise_for_status().json()) == []
+
+
+def test_the_samples_of_tokens_are_those_of_mistral_s_vocabulary(tiny_served: Running) -> None:
+    answer = httpx.post(f"{tiny_served.url}/tokenize", json={"content": "Hello world"})
+    assert answer.json() == {"tokens": [22557, 1526]}
+    tokens = [22557, 1526, 28725, 910, 460, 368, 1609, 28804]
+    answer = httpx.post(f"{tiny_served.url}/detokenize", json={"tokens": tokens})
+    assert answer.json() == {"content": " Hello world, how are you Sch?"}

@@ -1,4 +1,4 @@
-"""The engine over a real model: whatever else runs, a request's text is the one it has alone."""
+"""The engine over real models of every kind: whatever else runs, a request's text is the one it has alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import pytest
 
@@ -33,9 +32,9 @@ def bench_of(model: LlamaModel, *, parallel: int = 4, prompt_rows: int = 24) -> 
 
 
 def request(
-    name: str, prompt: Iterable[int], length: int = 24, sampling: SamplingParams = GREEDY, **options: Any
+    name: str, prompt: Iterable[int], length: int = 24, sampling: SamplingParams = GREEDY, *, reuse_cache: bool = True
 ) -> GenerationRequest:
-    return GenerationRequest(name, tuple(prompt), sampling, max_tokens=length, **options)
+    return GenerationRequest(name, tuple(prompt), sampling, max_tokens=length, reuse_cache=reuse_cache)
 
 
 def finish(bench: Bench) -> None:
@@ -177,6 +176,16 @@ def alone_beside(bench: Bench, wanted: GenerationRequest) -> list[int]:
     """The text that `wanted` has without the cache, on the same model beside what it holds."""
     name = f"{wanted.id} anew"
     return run(bench, [request(name, wanted.prompt, wanted.max_tokens, reuse_cache=False)])[name]
+
+
+def test_a_beginning_whose_cells_others_have_got_is_computed_again(kind: LlamaModel) -> None:
+    texts = (("1 2 ", 180), ("a b ", 300), ("? ! ", 190))
+    filler, base, last = (prompt_of(kind, text * 400)[:length] for text, length in texts)
+    bench = bench_of(kind)
+    for name, prompt in (("filler", filler), ("base", base), ("last", last)):  # the last one's place was the filler's
+        run(bench, [request(name, prompt, 1, reuse_cache=False)])
+    late = request("late", [*base[:50], *prompt_of(kind, "pi?")], 12)
+    assert run(bench, [late])["late"] == alone(kind, [late])["late"]
 
 
 def test_a_prompt_alone_is_computed_for_those_who_go_on_from_it(kind: LlamaModel) -> None:

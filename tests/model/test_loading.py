@@ -111,7 +111,7 @@ def test_errors_of_a_refused_file_are_told_once(
 )
 def test_an_unknown_name_is_refused_before_anything_is_read(changes: dict[str, str], setting: str) -> None:
     with pytest.raises(SettingError, match="expected one of") as caught:
-        load_model(replace(LlamaOptions(Path("none.gguf")), **changes), lambda _: None)  # type: ignore[arg-type]
+        load_model(replace(LlamaOptions("none.gguf"), **changes), lambda _: None)  # type: ignore[arg-type]
     assert caught.value.name == setting
 
 
@@ -126,7 +126,7 @@ from service.engine.llama.options import LlamaOptions
 from service.errors import ModelLoadError
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 try:
-    load_model(LlamaOptions(Path({str(path)!r}), {options}), lambda _: None)
+    load_model(LlamaOptions({str(path)!r}, {options}), lambda _: None)
 except ModelLoadError as error:
     print(error)
 """

@@ -37,7 +37,7 @@ async def until_computing(engine: Engine, requests: int) -> None:
 
 async def test_a_prefill_that_nobody_waits_for_ends_within_a_second(tiny_model_path: Path) -> None:
     options = LlamaOptions(
-        tiny_model_path, context=ROWS, batch=ROWS, ubatch=512, sequences=8, threads=THREADS,
+        str(tiny_model_path), context=ROWS, batch=ROWS, ubatch=512, sequences=8, threads=THREADS,
         threads_batch=THREADS, flash_attn="off", warmup=False,
     )  # fmt: skip
     engine = Engine(

@@ -124,7 +124,7 @@ from pathlib import Path
 logging.basicConfig(level=logging.WARNING)
 from service.engine.llama.loading import load_model
 from service.engine.llama.options import LlamaOptions
-model = load_model(LlamaOptions(Path({str(tiny_model_path)!r}), context=256, cpu_variants_dir=Path({str(tmp_path)!r})), lambda _: None)
+model = load_model(LlamaOptions({str(tiny_model_path)!r}, context=256, cpu_variants_dir=Path({str(tmp_path)!r})), lambda _: None)
 print(json.dumps([model.runtime.cpu_variant, model.runtime.anonymous_bytes]))
 model.close()
 """

@@ -58,8 +58,9 @@ class Bench:
     shelf: int = 0
 
     def __post_init__(self) -> None:
+        model = self.model
         self.cache = KvCache(
-            self.model.cells, self.model.sequences, partial=self.model.keeps_partial, shelf=Shelf(self.shelf, 1)
+            model.cells, model.sequences, partial=model.keeps_partial, reaches=model.reaches, shelf=Shelf(self.shelf, 1)
         )
         self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()

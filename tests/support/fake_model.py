@@ -53,16 +53,18 @@ def continuation(prompt: Sequence[int], length: int, *, end_every: int = 0) -> l
 
 @dataclass(slots=True)
 class Cell:
-    """One token in the pool and the sequences that see it."""
+    """One token in the pool and the sequences that see it. `dropped`: out of a sliding window, so it is not there any more."""
 
     position: int
     token: int
     owners: set[int]
+    dropped: bool = False
 
 
 @dataclass
 class FakeModel:
-    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail."""
+    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail. With a `window` cells of one
+    sequence only that are out of it are dropped at once (llama.cpp does so when it looks for a place)."""
 
     cells: int = 256
     sequences: int = 16
@@ -70,6 +72,7 @@ class FakeModel:
     end_every: int = 0
     pause: float = 0.0
     keeps_partial: bool = True
+    window: int = 0
     fails: Callable[[Sequence[Rows]], DecodeResult] = lambda groups: DecodeResult.OK
     chat_template: str = CHAT_TEMPLATE
     pool: list[Cell] = field(default_factory=list)
@@ -156,6 +159,7 @@ class FakeModel:
         result = self.fails(groups)
         if result is DecodeResult.LOST:
             self.apply([Trim(group.sequence, 0) for group in groups])
+            self.pool = self.pool if self.keeps_partial else []
         if result is not DecodeResult.OK:
             return result
         if len(self.pool) + total > self.cells:
@@ -163,10 +167,23 @@ class FakeModel:
         self.rows += total
         for group in groups:
             assert group.start == len(self.history(group.sequence)), f"{group} does not continue its sequence"
+            assert self.reaches(group.sequence, group.start), f"{group} needs tokens that are not there any more"
             for offset, token in enumerate(group.tokens):
                 self.pool.append(Cell(group.start + offset, token, {group.sequence}))
+        self._slide(groups)
         self.logits = [self.history(group.sequence) if group.wants_sample else [] for group in groups]
         return DecodeResult.OK
+
+    def _slide(self, groups: Sequence[Rows]) -> None:
+        ends = {group.sequence: group.start + len(group.tokens) for group in groups}
+        for cell in self.pool if self.window else ():
+            if len(cell.owners) == 1:
+                (owner,) = cell.owners
+                cell.dropped |= ends.get(owner, 0) - cell.position >= self.window
+
+    def reaches(self, sequence: int, length: int) -> bool:
+        needed = length - self.window + 1
+        return not any(cell.dropped and sequence in cell.owners and cell.position >= needed for cell in self.pool)
 
     def set_threads(self, count: ThreadCount) -> None:
         self.threads = count

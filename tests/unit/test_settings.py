@@ -26,7 +26,7 @@ def refusal(*arguments: str, **environment: str) -> str:
 
 
 def test_without_arguments_the_defaults_hold() -> None:
-    assert read() == Settings(model=Path("m.gguf"))
+    assert read() == Settings(model="m.gguf")
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -62,6 +62,8 @@ def test_settings_cannot_be_changed() -> None:
         (["-v"], "log_level", "debug"),
         (["--log-disable"], "log_level", "off"),
         (["--port", "1", "--port", "2"], "port", 2),
+        (["-m", "./models/mistral.gguf"], "model", "./models/mistral.gguf"),
+        (["-m", "~/m.gguf"], "model", str(Path.home() / "m.gguf")),
         (["--host", " 0.0.0.0 "], "host", "0.0.0.0"),
         (["--drain-delay", "0.5"], "drain_delay", 0.5),
         (["--api-key", 'a,"b,c"', "--api-key", "d"], "api_key", ("a", "b,c", "d")),

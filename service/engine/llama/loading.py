@@ -66,34 +66,32 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
     return loaded
 
 
-def check_file(path: Path) -> None:
+def check_file(path: str) -> None:
     """Says what llama.cpp would say less clearly: no file, not a file, not this format."""
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             magic = file.read(len(MAGIC))
     except IsADirectoryError:
-        raise ModelLoadError(str(path), "it is a folder, not a file") from None
+        raise ModelLoadError(path, "it is a folder, not a file") from None
     except OSError as error:
-        raise ModelLoadError(str(path), (error.strerror or str(error)).lower()) from None
+        raise ModelLoadError(path, (error.strerror or str(error)).lower()) from None
     if magic != MAGIC:
-        raise ModelLoadError(
-            str(path), f"it is not a GGUF file, which would begin with {MAGIC!r}; it begins with {magic!r}"
-        )
+        raise ModelLoadError(path, f"it is not a GGUF file, which would begin with {MAGIC!r}; it begins with {magic!r}")
 
 
 def opened_library(options: LlamaOptions) -> Library:
     try:
         return open_library(options.cpu_variant, options.cpu_variants_dir)
     except (NoVariantRuns, OSError) as error:
-        raise ModelLoadError(str(options.path), str(error)) from error
+        raise ModelLoadError(options.path, str(error)) from error
 
 
-def made(path: Path, what: str, make: Callable[[], int | None]) -> int:
+def made(path: str, what: str, make: Callable[[], int | None]) -> int:
     """What `make` answers. A null pointer becomes a ModelLoadError with the first thing that llama.cpp complained about."""
     with logs.relay.collected_errors() as errors:
         pointer = make()
     if not pointer:
-        raise ModelLoadError(str(path), f"{what}{in_words(errors)}")
+        raise ModelLoadError(path, f"{what}{in_words(errors)}")
     return int(pointer)
 
 
@@ -113,18 +111,18 @@ def load_weights(options: LlamaOptions, progress: Progress) -> int:
 
     params = model_params(options)
     params.progress_callback = native.llama_progress_callback(advance)
-    path = str(options.path).encode()
+    path = options.path.encode()
     return made(options.path, "", lambda: native.llama_model_load_from_file(path, params))
 
 
-def check_kind(path: Path, model: int) -> None:
+def check_kind(path: str, model: int) -> None:
     """Only models that continue a text can be served."""
     if native.llama_model_has_encoder(model) or not native.llama_model_has_decoder(model):
-        raise ModelLoadError(str(path), "models with an encoder are not served, only those that continue a text")
+        raise ModelLoadError(path, "models with an encoder are not served, only those that continue a text")
     if native.llama_model_is_diffusion(model):
-        raise ModelLoadError(str(path), "diffusion models are not served, only those that continue a text")
+        raise ModelLoadError(path, "diffusion models are not served, only those that continue a text")
     if native.llama_vocab_type(native.llama_model_get_vocab(model)) == native.LLAMA_VOCAB_TYPE_NONE:
-        raise ModelLoadError(str(path), "it has no vocabulary")
+        raise ModelLoadError(path, "it has no vocabulary")
 
 
 def with_context(options: LlamaOptions, model: int, library: Library, repacked: int, undo: ExitStack) -> LlamaModel:
@@ -143,7 +141,7 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
     )
     undo.callback(native.llama_free, context)
     if not native.llama_get_memory(context):
-        raise ModelLoadError(str(options.path), "it has no memory of earlier tokens, so it cannot continue a text")
+        raise ModelLoadError(options.path, "it has no memory of earlier tokens, so it cannot continue a text")
     vocabulary = Vocabulary(model)
     runtime = RuntimeInfo(
         build=library.build,
@@ -156,7 +154,8 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
     )
     info = model_info(model, vocabulary, options.path, metadata)
     loaded = LlamaModel((model, context), vocabulary, info, runtime, abort)
-    loaded.token_bytes = cache_shape(model, metadata, options).cell_bytes
+    if loaded.saves:
+        loaded.token_bytes = cache_shape(model, metadata, options).cell_bytes
     return loaded
 
 
@@ -181,12 +180,12 @@ def offloaded_layers(options: LlamaOptions, model: int) -> int:
     return layers if options.gpu_layers < 0 else min(options.gpu_layers, layers)
 
 
-def warm_up(model: LlamaModel, path: Path) -> None:
+def warm_up(model: LlamaModel, path: str) -> None:
     """One row and a few: pages come in, threads start, and a model that computes no numbers is found out now."""
     for count in (1, min(WARM_ROWS, model.batch)):
         result = model.decode((Rows(0, 0, (0,) * count, wants_sample=True),))
         if result is not DecodeResult.OK:
-            raise ModelLoadError(str(path), f"a first decode of {count} rows answered: {result.value}")
+            raise ModelLoadError(path, f"a first decode of {count} rows answered: {result.value}")
         if np.isnan(model.logits(0)).any():
-            raise ModelLoadError(str(path), "it computes numbers that are none (NaN): the file is damaged")
+            raise ModelLoadError(path, "it computes numbers that are none (NaN): the file is damaged")
         model.apply((Trim(0, 0),))

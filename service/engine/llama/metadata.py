@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 
 from llama_cpp import llama_cpp as native
 
@@ -15,9 +14,9 @@ from service.engine.requests import ModelInfo
 TEMPLATE_KEY = "tokenizer.chat_template"
 
 
-def model_info(model: int, vocabulary: Vocabulary, path: Path, metadata: dict[str, str]) -> ModelInfo:
+def model_info(model: int, vocabulary: Vocabulary, path: str, metadata: dict[str, str]) -> ModelInfo:
     return ModelInfo(
-        path=str(path),
+        path=path,
         description=text_of(native.llama_model_desc, model),
         architecture=metadata.get("general.architecture", ""),
         quantization=quantization(model),

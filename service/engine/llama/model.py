@@ -20,6 +20,8 @@ from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Drop, Load, 
 from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
+NOTHING_COMPUTED = (1, -1)
+"""No place found, or a batch that makes no sense: found out before anything runs (llama.h, `llama_decode`)."""
 
 
 class AbortFlag:
@@ -57,6 +59,8 @@ class LlamaModel:
         self.sequences = int(native.llama_n_seq_max(context))
         self.batch = int(native.llama_n_batch(context))
         self.keeps_partial = not (native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model))
+        self._window = int(native.llama_model_n_swa(model))
+        self.saves = self.keeps_partial and not self._window  # what was saved is cut to any length later
         self._model = model
         self._context = context
         self._memory = native.llama_get_memory(context)
@@ -97,20 +101,34 @@ class LlamaModel:
         if code == 0:
             return DecodeResult.OK
         result = RESULTS.get(code, DecodeResult.FAILED)
-        return result if self._take_back(groups) else DecodeResult.LOST
+        return result if self._take_back(groups, code) else DecodeResult.LOST
 
-    def _take_back(self, groups: Sequence[Rows]) -> bool:
-        """Rows that llama.cpp had computed before it failed go again. False: a whole state went with them."""
-        whole = True
+    def _take_back(self, groups: Sequence[Rows], code: int) -> bool:
+        """Rows that llama.cpp had computed before it failed go again. False: more than these rows went with them.
+
+        Whole states are moved between cells while a graph runs, those of sequences outside the batch too. In a graph that did not
+        end some layers have moved and some have not, so none of them can be trusted.
+        """
+        if not self.keeps_partial and code not in NOTHING_COMPUTED:
+            native.llama_memory_clear(self._memory, False)
+            return False
         for group in groups:
-            if not native.llama_memory_seq_rm(self._memory, group.sequence, group.start, -1):
-                native.llama_memory_seq_rm(self._memory, group.sequence, -1, -1)
-                whole = False
-        return whole
+            native.llama_memory_seq_rm(self._memory, group.sequence, group.start, -1)
+        return all(self.reaches(group.sequence, group.start) for group in groups)
+
+    def reaches(self, sequence: int, length: int) -> bool:
+        """A window of n tokens sees n - 1 before its own. llama.cpp keeps all positions from the least one on."""
+        if not self._window:
+            return True
+        return int(native.llama_memory_seq_pos_min(self._memory, sequence)) <= max(0, length - self._window + 1)
 
     def interrupt(self) -> None:
-        """Ends the decode that runs now, else the next one, with ABORTED. From any thread; works on the CPU only."""
-        self._abort.set(True)
+        """Ends the decode that runs now, else the next one, with ABORTED. From any thread; works on the CPU only.
+
+        Not with whole states: one that nobody waits for would cost those of everybody.
+        """
+        if self.keeps_partial:
+            self._abort.set(True)
 
     def set_threads(self, count: ThreadCount) -> None:
         native.llama_set_n_threads(self._context, count.decode, count.batch)

@@ -41,7 +41,7 @@ class LlamaOptions:
     kernels, without a trial; `cpu_variants_dir` is where to look for them.
     """
 
-    path: Path
+    path: str
     context: int = 0
     batch: int = 2048
     ubatch: int = 512

@@ -23,6 +23,7 @@ class AnyTraffic(RuleBasedStateMachine):
     """Requests with shared beginnings come and go over a small pool; decodes fail now and then."""
 
     partial = True
+    window = 0
     bench: Bench
     model: FakeModel
 
@@ -36,9 +37,10 @@ class AnyTraffic(RuleBasedStateMachine):
     def start(self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: int) -> None:
         batch, busy = rows
         self.model = FakeModel(
-            cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13, keeps_partial=self.partial
-        )
-        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=shelf)
+            cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13,
+            keeps_partial=self.partial, window=self.window,
+        )  # fmt: skip
+        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=0 if self.window else shelf)
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
         self.overdue: set[str] = set()
@@ -161,12 +163,20 @@ class AnyTrafficOfWholeStates(AnyTraffic):
     partial = False
 
 
+class AnyTrafficOfAWindow(AnyTraffic):
+    """The same with a model that forgets what is out of its window, unless two sequences share it."""
+
+    window = 12
+
+
 TestAnyTraffic = AnyTraffic.TestCase
 TestAnyTraffic.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestAnyTrafficOfWholeStates = AnyTrafficOfWholeStates.TestCase
 TestAnyTrafficOfWholeStates.settings = TestAnyTraffic.settings
+TestAnyTrafficOfAWindow = AnyTrafficOfAWindow.TestCase
+TestAnyTrafficOfAWindow.settings = TestAnyTraffic.settings
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 4, 8])

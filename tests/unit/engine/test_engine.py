@@ -22,6 +22,7 @@ from service.errors import (
     ModelLoadError,
     ModelLoading,
     QueueFull,
+    StartError,
 )
 from tests.support.builders import make_request
 from tests.support.fake_model import FakeModel, continuation
@@ -126,7 +127,7 @@ def test_a_model_that_cannot_be_loaded_says_why(error: Exception) -> None:
 
         engine = Engine(load, OPTIONS)
         engine.start()
-        with pytest.raises(ModelLoadError, match=r"not a GGUF file|surprise"):
+        with pytest.raises(StartError, match=r"m.gguf: not a GGUF file|loaded: RuntimeError: surprise"):
             await engine.wait_loaded()
         assert (engine.state, engine.beating) == (EngineState.DEAD, False)
         with pytest.raises(EngineDead):
@@ -182,6 +183,20 @@ def test_leaving_a_generation_aborts_it() -> None:
             await asyncio.sleep(0.1)
             assert [record.outcome.value for record in notes.records] == ["aborted"]
             assert model.samplers == 0
+
+    run(scenario)
+
+
+def test_an_abort_from_elsewhere_ends_the_reading() -> None:
+    async def scenario() -> None:
+        model = FakeModel()
+        async with running(model) as engine:
+            model.gate.clear()
+            generation = engine.submit(make_request("a", b"x"))
+            reader = asyncio.create_task(collect(generation))
+            await asyncio.sleep(0)
+            generation.abort()
+            assert (await asyncio.wait_for(reader, 1)).text == ""
 
     run(scenario)
 
@@ -300,6 +315,9 @@ def test_the_engine_says_once_that_it_is_stuck(
             beats += [engine.beating, engine.beating]
             assert beats == [True, False, False]
             assert [record.message.split(":")[0] for record in caplog.records] == ["the engine's loop is stuck"]
+        engine._stuck_noted, engine._pulse.since = False, 0.0  # as a thread leaves it that died in a step
+        assert not engine.beating
+        assert len(caplog.records) == 1
 
     run(scenario)
 

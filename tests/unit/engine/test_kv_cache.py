@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from service.engine.kv_cache import NO_MATCH, KvCache
+from service.engine.kv_cache import NO_MATCH, KvCache, Match
 from service.engine.model import CopyPrefix, Drop, Load, Save, Trim
 from service.engine.prefixes import common_prefix
 from service.engine.shelf import Shelf
@@ -40,6 +40,34 @@ def test_an_ended_request_leaves_its_prefix_to_the_next() -> None:
     cache.release(slot)
     assert cache.match(tokens("hello there"), "").length == 6
     assert cache.used == 11
+
+
+def test_what_a_window_has_lost_is_not_shared() -> None:
+    cache = KvCache(100, 4, reaches=lambda _slot, length: length >= 8)
+    cache.release(fill(cache, "hello world"))
+    cache.take_operations()
+    assert cache.match(tokens("hello there"), "") == NO_MATCH
+    assert cache.match(tokens("hello worms"), "").length == 9
+
+
+def test_a_prefix_that_a_window_has_lost_in_the_longer_text_is_kept() -> None:
+    cache = KvCache(100, 4, reaches=lambda _slot, length: length >= 8)
+    for text in ("hello", "hello world"):
+        cache.release(fill(cache, text))
+    assert cache.used == 5 + 11
+
+
+def test_of_a_copy_that_the_model_has_not_made_yet_only_all_is_shared() -> None:
+    cache = KvCache(100, 4, reaches=lambda slot, _length: slot != 0)
+    first = fill(cache, "system prompt one")
+    second = fill(cache, "unlike")
+    cache.take_operations()
+    cache.claim(Match(first, 14), "")
+    assert (first, second) == (0, 1)
+    assert cache.match(tokens("system prompt two"), "").length == 14
+    assert cache.match(tokens("system program"), "") == NO_MATCH
+    cache.take_operations()
+    assert cache.match(tokens("system program"), "").length == 10
 
 
 def test_the_last_token_of_a_prompt_is_always_computed() -> None:

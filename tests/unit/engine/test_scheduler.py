@@ -298,6 +298,31 @@ def test_one_that_resumes_on_all_but_its_last_token_goes_on_at_once() -> None:
     assert list(bench.texts["b"].tokens) == continuation(b"b", 8)
 
 
+def test_whole_states_are_all_lost_together() -> None:
+    model = FakeModel(keeps_partial=False, batch=4)
+    bench = make_bench(model)
+    submit(bench, "idle", b"idle")
+    bench.finish()
+    for name in ("a", "b"):
+        submit(bench, name, name.encode() * 12)
+        bench.loop.turn()
+    answers = iter([DecodeResult.LOST])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.loop.turn()
+    assert (bench.cache.used, bench.scheduler.running) == (0, 0)
+    bench.finish()
+    for name in ("a", "b"):
+        assert list(bench.texts[name].tokens) == continuation(name.encode() * 12, 8)
+
+
+def test_nobody_waits_for_a_state_that_cannot_be_shared() -> None:
+    bench = make_bench(FakeModel(keeps_partial=False), parallel=4)
+    for index in range(4):
+        submit(bench, f"r{index}", b"the same beginning for all of them " + bytes([index]))
+    bench.loop.turn()
+    assert bench.scheduler.running == 4
+
+
 def test_a_request_whose_state_is_lost_starts_again_but_not_for_ever() -> None:
     model = FakeModel(keeps_partial=False)
     bench = make_bench(model)
