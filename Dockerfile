@@ -17,9 +17,9 @@ FROM tools AS wheel
 # Without a wheel this copies a file that is there anyway: an optional COPY that every builder understands.
 ARG WHEEL=requirements/llama.txt
 COPY ${WHEEL} /wheels/
-COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake /source/scripts/
+COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch /source/scripts/
 RUN ls /wheels/*.whl 2>/dev/null || { \
-      apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ && rm -rf /var/lib/apt/lists/* && \
+      apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ git && rm -rf /var/lib/apt/lists/* && \
       /tools/bin/python /source/scripts/build_llama.py /wheels && rm -rf /root/.cache; }
 
 # --- build: everything but the service's own code, in one virtual environment without pip
@@ -44,10 +44,10 @@ RUN /opt/mistral-api/bin/python -m compileall -q /app/service
 # --- the CUDA backend: one more library beside those of the CPUs. The compiler's image is large, and none of it is kept.
 FROM ${CUDA_BASE} AS cuda-library
 ARG CUDA_ARCHITECTURES="75-virtual;80-virtual;86-real;89-real;90-real;100-real;120-real"
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv g++ && rm -rf /var/lib/apt/lists/* && \
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv g++ git && rm -rf /var/lib/apt/lists/* && \
     python3 -m venv /tools
 COPY requirements /source/requirements
-COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake /source/scripts/
+COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch /source/scripts/
 # NCCL would be one more library to carry, for models that are split over several GPUs.
 RUN CMAKE_ARGS="-DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF -DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES}" \
       /tools/bin/python /source/scripts/build_llama.py /wheels && \

@@ -1,11 +1,12 @@
 """Compiles llama-cpp-python once and keeps the wheel.
 
 Why not a plain `pip install`: the wheel must run at full speed on every CPU it meets, so it carries every kernel variant
-of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, and its AMX kernels need a mended header (amx_tileconfig.h).
+of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, its AMX kernels need a mended header (amx_tileconfig.h), and its attention
+spends time on cells of other sequences, which in a pool that all share are most of them (llama_masked_attention.patch).
 
 Usage: build_llama.py OUT_FOLDER. Leaves one wheel there. It is compiled when nothing in the cache (`$MISTRAL_API_CACHE`, default
-`~/.cache/mistral-api`) has the same key: the locked versions, the options, the header, the compiler and the machine. Six to eight
-minutes on two cores. Only the standard library and pip are needed.
+`~/.cache/mistral-api`) has the same key: the locked versions, the options, header and patch, the compiler and the machine. Six to
+eight minutes on two cores. Only the standard library, pip and git (to apply the patch) are needed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parent / "requirements"
 HEADER = HERE / "amx_tileconfig.h"
 PARTS = HERE / "llama_parts.cmake"
+PATCH = HERE / "llama_masked_attention.patch"
 
 # One wheel for every CPU: variants are chosen when the service starts (service/engine/llama).
 OPTIONS = {
@@ -52,6 +54,7 @@ KEPT_LIBRARIES = r"lib(llama|ggml|ggml-base|ggml-cpu[-\w]*)\.so"
 # Of backends that CMAKE_ARGS asks for: not in the key, which has the arguments.
 ACCELERATORS = r"libggml-(cuda|hip|vulkan|sycl|metal|blas)\.so"
 NEEDED_LIBRARIES = ("libllama.so", "libggml.so", "libggml-base.so")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 PIN = re.compile(r"^\S+==\S+", re.MULTILINE)
 EDGE = re.compile(r"^\s*\[(\d+)/(\d+)\]")
 
@@ -114,6 +117,7 @@ def build_key() -> str:
         "pins": [PIN.findall((REQUIREMENTS / name).read_text()) for name in ("llama.txt", "build.txt")],
         "header": HEADER.read_text(),
         "parts": PARTS.read_text(),
+        "patch": PATCH.read_text(),
         "compiler": compiler_version(),
         "machine": [platform.system(), platform.machine(), *platform.libc_ver()],
         "environment": [os.environ.get(name, "") for name in ("CMAKE_ARGS", "CFLAGS", "CXXFLAGS", "LDFLAGS")],
@@ -131,32 +135,61 @@ def compiler_version() -> str:
 def compile_wheel(work: Path) -> Path:
     """Runs pip's build with our options; shows one line per few percent, and the end of the output if it fails."""
     tools = work / "tools"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    locked = ["--require-hashes", "--requirement"]
-    subprocess.run(
-        [*pip, "install", "--quiet", "--target", str(tools), *locked, str(REQUIREMENTS / "build.txt")], check=True
-    )
+    subprocess.run([*PIP, "install", "--quiet", "--target", str(tools), *locked("build.txt")], check=True)
+    print("llama.cpp: fetching the source (75 MB), then compiling every CPU variant: six to eight minutes on two cores")
+    sys.stdout.flush()
+    environment = build_environment(tools)
+    source = patched_source(work, environment)
     # Without --no-cache-dir pip would hand out a wheel that it once built with other options.
     command = [
-        *pip,
+        *PIP,
         "wheel",
         "--verbose",
         "--no-deps",
         "--no-build-isolation",
         "--no-cache-dir",
-        "--no-binary",
-        ":all:",
+        "--wheel-dir",
+        str(work),
     ]
-    command += [*locked, str(REQUIREMENTS / "llama.txt"), "--wheel-dir", str(work)]
-    print("llama.cpp: fetching the source (75 MB), then compiling every CPU variant: six to eight minutes on two cores")
-    sys.stdout.flush()
     with subprocess.Popen(
-        command, env=build_environment(tools), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, str(source)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as build:
         output = show_progress(build.stdout or ())
     if build.returncode != 0:
         raise BuildError("".join(output[-80:]) + "\nllama.cpp did not compile; the compiler's own words are above")
     return next(work.glob("llama_cpp_python-*.whl"))
+
+
+def locked(name: str) -> list[str]:
+    return ["--require-hashes", "--requirement", str(REQUIREMENTS / name)]
+
+
+def patched_source(work: Path, environment: dict[str, str]) -> Path:
+    """The locked source, unpacked in `work`, with our patch."""
+    fetch = [
+        *PIP,
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-binary",
+        ":all:",
+        *locked("llama.txt"),
+    ]
+    subprocess.run([*fetch, "--dest", str(work)], check=True, env=environment)
+    archive = next(work.glob("llama_cpp_python-*.tar.gz"))
+    shutil.unpack_archive(archive, work)  # its hash was checked
+    source = work / archive.name.removesuffix(".tar.gz")
+    if shutil.which("git") is None:
+        raise BuildError("no git to apply a patch with (Debian: apt-get install git)")
+    # Git would look for the files in a repository around `work`, if there is one.
+    subprocess.run(
+        ["git", "apply", str(PATCH)],
+        cwd=source,
+        check=True,
+        env={**environment, "GIT_CEILING_DIRECTORIES": str(work.parent)},
+    )
+    return source
 
 
 def build_environment(tools: Path) -> dict[str, str]:

@@ -114,11 +114,15 @@ def change_header(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(build_llama, "HEADER", build_llama.PARTS)
 
 
+def change_patch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(build_llama, "PATCH", build_llama.PARTS)
+
+
 def change_flags(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("CXXFLAGS", "-O1")
 
 
-@pytest.mark.parametrize("change", [change_option, change_compiler, change_header, change_flags])
+@pytest.mark.parametrize("change", [change_option, change_compiler, change_header, change_patch, change_flags])
 def test_the_key_changes_with_what_the_bytes_depend_on(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
