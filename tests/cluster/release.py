@@ -64,8 +64,10 @@ class Tools:
 
     def ask(self, address: str, body: Mapping[str, object] | None = None) -> Any:
         """The JSON that an address answers, whatever its status."""
-        text = json.dumps(body) if body is not None else ""
-        return json.loads(self.python(ASK, address, text))
+        return json.loads(self.text(address, body))
+
+    def text(self, address: str, body: Mapping[str, object] | None = None) -> str:
+        return self.python(ASK, address, json.dumps(body) if body is not None else "")
 
     def python(self, script: str, *arguments: str) -> str:
         return run("kubectl", "-n", self.namespace, "exec", "tools", "--", "python3", "-c", script, *arguments)
