@@ -6,6 +6,7 @@ It runs beside the tests and reaches the pods through `kubectl proxy`, so any cl
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client
 
 from tests.cluster.release import Release, wait_until
 
@@ -47,43 +49,62 @@ def expect(address: str, query: str, wanted: set[tuple[str, str, str]]) -> None:
 
 def configuration(server: str, release: Release) -> dict[str, Any]:
     """The relabelling of everybody's `prometheus.io/*` job, and of what the operator makes from a ServiceMonitor; both end in a way
-    through the API server."""
-    place = urllib.parse.urlsplit(server).netloc
-    through = [{"target_label": "__address__", "replacement": place}]
+    through the API server. Debian's Prometheus cannot look for pods itself, so it is told the labels that it would have found."""
+    way = {"target_label": "__address__", "replacement": urllib.parse.urlsplit(server).netloc}
+    name = {"source_labels": [f"{OF_POD}name"], "target_label": "pod"}
+    by_annotations = [
+        keep(f"{OF_POD}annotation_prometheus_io_scrape", "true"),
+        path(f"{OF_POD}name", f"{OF_POD}annotation_prometheus_io_port", f"{OF_POD}annotation_prometheus_io_path"),
+    ]
+    by_service = [
+        keep("__meta_kubernetes_service_label_app_kubernetes_io_name", "mistral-api"),
+        keep(f"{OF_SLICE}port_name", "http"),
+        path(f"{OF_POD}name", f"{OF_SLICE}port"),
+    ]
+    jobs = [("annotations", pods(release), by_annotations), ("service", endpoints(release), by_service)]
     return {
         "global": {"scrape_interval": "1s"},
         "scrape_configs": [
-            job("annotations", "pod", server, release)
-            | {
-                "relabel_configs": [
-                    keep(f"{OF_POD}annotation_prometheus_io_scrape", "true"),
-                    keep(f"{OF_POD}container_init", "false"),
-                    path(
-                        f"{OF_POD}name",
-                        f"{OF_POD}annotation_prometheus_io_port",
-                        f"{OF_POD}annotation_prometheus_io_path",
-                    ),
-                    {"source_labels": [f"{OF_POD}name"], "target_label": "pod"},
-                    *through,
-                ]
-            },
-            job("service", "endpointslice", server, release)
-            | {
-                "relabel_configs": [
-                    keep("__meta_kubernetes_service_label_app_kubernetes_io_name", "mistral-api"),
-                    keep(f"{OF_SLICE}port_name", "http"),
-                    path(f"{OF_POD}name", f"{OF_SLICE}port"),
-                    {"source_labels": [f"{OF_POD}name"], "target_label": "pod"},
-                    *through,
-                ]
-            },
+            {
+                "job_name": job,
+                "static_configs": [{"targets": ["unknown:1"], "labels": labels} for labels in found],
+                "relabel_configs": [*relabelling, name, way],
+            }
+            for job, found, relabelling in jobs
         ],
     }
 
 
-def job(name: str, role: str, server: str, release: Release) -> dict[str, Any]:
-    finding = {"role": role, "api_server": server, "namespaces": {"names": [release.namespace]}}
-    return {"job_name": name, "kubernetes_sd_configs": [finding]}
+def pods(release: Release) -> list[dict[str, str]]:
+    """What Prometheus' role `pod` finds."""
+    return [
+        {"__meta_kubernetes_namespace": release.namespace, f"{OF_POD}name": pod.metadata.name}
+        | labels(f"{OF_POD}annotation_", pod.metadata.annotations)
+        for pod in release.pods()
+    ]
+
+
+def endpoints(release: Release) -> list[dict[str, str]]:
+    """What its role `endpointslice` finds."""
+    service: Any = client.CoreV1Api().read_namespaced_service(release.name, release.namespace)
+    chosen = f"kubernetes.io/service-name={release.name}"
+    slices: Any = client.DiscoveryV1Api().list_namespaced_endpoint_slice(release.namespace, label_selector=chosen)
+    return [
+        {
+            "__meta_kubernetes_namespace": release.namespace,
+            f"{OF_POD}name": endpoint.target_ref.name,
+            f"{OF_SLICE}port": str(port.port),
+            f"{OF_SLICE}port_name": port.name,
+        }
+        | labels("__meta_kubernetes_service_label_", service.metadata.labels)
+        for one in slices.items
+        for endpoint in one.endpoints
+        for port in one.ports
+    ]
+
+
+def labels(prefix: str, found: dict[str, str]) -> dict[str, str]:
+    return {prefix + re.sub("[^a-zA-Z0-9]", "_", name): value for name, value in found.items()}
 
 
 def keep(label: str, value: str) -> dict[str, Any]:
