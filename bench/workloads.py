@@ -179,7 +179,7 @@ WORKLOADS = (
         small_pool,
         cells=1024,
         whole_pool=True,
-        more=("--flash-attn", "off"),
+        more=("--flash-attn", "off", "--cache-type-k", "f32", "--cache-type-v", "f32"),
     ),
     Workload("W5", "64 clients on 8 places, half of them vanish mid-stream", crowd),
     Workload("W6", "8 chats of 6 turns", chats, cells=16384),
