@@ -1,4 +1,4 @@
-"""What skaffold.yaml comes to, in each of its profiles. Needs skaffold."""
+"""What skaffold.yaml comes to, in each of its profiles, and the values that it takes. Needs skaffold and helm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-pytestmark = pytest.mark.skipif(shutil.which("skaffold") is None, reason="skaffold is not on the PATH")
+MISSING = [program for program in ("skaffold", "helm") if shutil.which(program) is None]
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not on the PATH")
 
 
 def resolved(profile: str, home: Path) -> Any:
@@ -47,3 +49,24 @@ def test_a_first_download_is_waited_for(tmp_path: Path) -> None:
     deadline = re.search(r"progressDeadlineSeconds: (\d+)", chart)
     assert deadline is not None
     assert resolved("prod", tmp_path)["deploy"]["statusCheckDeadlineSeconds"] > int(deadline[1])
+
+
+@pytest.mark.parametrize(
+    ("presets", "said"),
+    [
+        (("small", "dev"), {"LLAMA_ARG_MODEL": "/models/SmolLM2-135M-Instruct.Q4_1.gguf", "MISTRAL_API_WARMUP": "off"}),
+        (("gpu",), {"LLAMA_ARG_N_GPU_LAYERS": "all"}),
+    ],
+)
+def test_a_preset_makes_what_its_image_needs(presets: tuple[str, ...], said: dict[str, str]) -> None:
+    values = [word for name in presets for word in ("--values", f"charts/mistral-api/values-{name}.yaml")]
+    command = ["helm", "template", "mistral-api", "charts/mistral-api", "--kube-version", "1.36.0", *values]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    objects = {entry["kind"]: entry for entry in yaml.safe_load_all(text) if entry}
+    assert said.items() <= objects["ConfigMap"]["data"].items()
+    spec = objects["Deployment"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    on_gpu = "gpu" in presets
+    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == on_gpu
+    assert spec["strategy"]["type"] == ("Recreate" if on_gpu else "RollingUpdate")
+    assert container["securityContext"]["readOnlyRootFilesystem"] == on_gpu

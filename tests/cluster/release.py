@@ -108,7 +108,7 @@ class Release:
     def helm(self, verb: str, *arguments: str) -> str:
         return run("helm", verb, self.name, *arguments, "--namespace", self.namespace)
 
-    def wait_ready(self, seconds: float = 240) -> None:
+    def wait_ready(self, seconds: float = 360) -> None:
         """Every pod is of the newest kind and ready, and no older one serves."""
         wait_until(f"{self.name} is ready", seconds, self.settled, self.pods_in_words)
 
