@@ -89,7 +89,10 @@ ENTRYPOINT ["mistral-api"]
 FROM base AS dev
 COPY --from=model /models /models
 COPY scripts/reload.py /app/
-COPY --chown=10001:10001 service /app/service
+# Files are replaced by unpacking an archive: that takes folders that can be written.
+USER 0
+RUN chown -R 10001:10001 /app
+USER 10001:10001
 ENV LLAMA_ARG_MODEL=/models/SmolLM2-135M-Instruct.Q4_1.gguf MISTRAL_API_DRAIN_DELAY=0 MISTRAL_API_DRAIN_TIMEOUT=1
 ENTRYPOINT ["/opt/mistral-api/bin/python", "/app/reload.py"]
 

@@ -1,10 +1,12 @@
 """Runs the service and starts it again whenever one of its files changes. What the image's `dev` target starts.
 
-Usage: reload.py [options of mistral-api]. SIGTERM and SIGINT end the service and this. Only the standard library is needed.
+Usage: reload.py [options of mistral-api]. SIGTERM and SIGINT end the service and this. A command, such as `fetch`, is run once.
+Only the standard library is needed.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +22,8 @@ GRACE_SECONDS = 3.0
 
 def main() -> None:
     command = [sys.executable, "-m", "service", *sys.argv[1:]]
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        os.execv(sys.executable, command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     while True:

@@ -36,6 +36,10 @@ class ThreadWatch:
     def __init__(self, wishes: ThreadWishes, cpus: Callable[[], float] | None = None) -> None:
         self._wishes = wishes
         self._cpus = cpus or usable_cpus
+        # What the outside said at start never changes, so it counts only where the system does not say it too: a container's quota
+        # shows the same limit, and what it becomes when the container is resized.
+        told = wishes.millicores / 1000
+        self._told = told if 0 < told < self._cpus() else float("inf")
         self._polled_at = float("-inf")
         self.count = self._read()
 
@@ -52,10 +56,7 @@ class ThreadWatch:
         return count
 
     def _read(self) -> ThreadCount:
-        limits = [self._cpus()]
-        if self._wishes.millicores > 0:
-            limits.append(self._wishes.millicores / 1000)
-        cpus = min(limits)
+        cpus = min(self._cpus(), self._told)
         decode = within(self._wishes.threads, cpus)
         batch = within(self._wishes.threads_batch, cpus) if self._wishes.threads_batch > 0 else decode
         return ThreadCount(decode, batch)

@@ -25,7 +25,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1500))
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def tools(image: str, default_model_path: Path) -> Iterator[Tools]:
         size = str(default_model_path.stat().st_size)
         check = "import os; print(os.path.getsize('/models/model.gguf'))"
         made = Tools(namespace, f"http://tools.{namespace}.svc", "model.gguf")
-        wait_until("the model is in the pod", 30, lambda: made.python(check).strip() == size)
+        wait_until("the model is in the pod", 120, lambda: made.python(check).strip() == size)
         yield made
 
 

@@ -37,24 +37,27 @@ class Handler(BaseHTTPRequestHandler):
             return
         size = os.path.getsize(path)
         tag = f'"{size}-{os.stat(path).st_mtime_ns}"'
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        begin = int(wanted[1]) if wanted and self.headers.get("If-Range", tag) == tag else 0
-        self.send_response(206 if begin else 200)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if self.headers.get("If-Range", tag) != tag:
+            wanted = None
+        begin = int(wanted[1]) if wanted else 0
+        end = min(int(wanted[2]) + 1, size) if wanted and wanted[2] else size
+        self.send_response(206 if wanted else 200)
         self.send_header("ETag", tag)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(size - begin))
-        if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
+        self.send_header("Content-Length", str(end - begin))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
         self.end_headers()
         if body:
-            self.send_file(path, begin, int(match[1] or 0))
+            self.send_file(path, begin, end, int(match[1] or 0))
 
-    def send_file(self, path: str, begin: int, rate: int) -> None:
+    def send_file(self, path: str, begin: int, end: int, rate: int) -> None:
         entry: dict[str, Any] = {"path": self.path, "begin": begin, "sent": 0}
         ASKED.append(entry)
         with open(path, "rb") as file:
             file.seek(begin)
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(min(CHUNK, end - file.tell())):
                 self.wfile.write(chunk)
                 entry["sent"] += len(chunk)
                 if rate:

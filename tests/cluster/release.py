@@ -16,6 +16,8 @@ from kubernetes import client
 HERE = Path(__file__).resolve().parent
 CHART = HERE.parent.parent / "charts" / "mistral-api"
 POLL_SECONDS = 0.5
+LOOKED_AT = 4
+"""Bytes that a download reads before it decides where to begin."""
 ASK = """
 import json, sys, urllib.error, urllib.request
 address, body = sys.argv[1], sys.argv[2]
@@ -64,16 +66,18 @@ class Tools:
 
     def ask(self, address: str, body: Mapping[str, object] | None = None) -> Any:
         """The JSON that an address answers, whatever its status."""
-        text = json.dumps(body) if body is not None else ""
-        return json.loads(self.python(ASK, address, text))
+        return json.loads(self.text(address, body))
+
+    def text(self, address: str, body: Mapping[str, object] | None = None) -> str:
+        return self.python(ASK, address, json.dumps(body) if body is not None else "")
 
     def python(self, script: str, *arguments: str) -> str:
         return run("kubectl", "-n", self.namespace, "exec", "tools", "--", "python3", "-c", script, *arguments)
 
     def served(self, name: str) -> list[Any]:
-        """What was downloaded under a name that a test made its own; a look at the headers alone does not count."""
+        """What was downloaded under a name that a test made its own; a look at the first bytes does not count."""
         asked: list[Any] = self.ask(f"{self.address}/asked")
-        return [entry for entry in asked if name in entry["path"] and entry["sent"]]
+        return [entry for entry in asked if name in entry["path"] and entry["sent"] > LOOKED_AT]
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Release:
     def helm(self, verb: str, *arguments: str) -> str:
         return run("helm", verb, self.name, *arguments, "--namespace", self.namespace)
 
-    def wait_ready(self, seconds: float = 240) -> None:
+    def wait_ready(self, seconds: float = 360) -> None:
         """Every pod is of the newest kind and ready, and no older one serves."""
         wait_until(f"{self.name} is ready", seconds, self.settled, self.pods_in_words)
 

@@ -72,3 +72,17 @@ def test_a_changed_quota_is_noticed_at_the_next_reading_and_told_once() -> None:
     assert watch.poll(now=1.0) is None
     assert watch.poll(now=2.5) == ThreadCount(1, 1)
     assert watch.poll(now=5.0) is None
+
+
+@pytest.mark.parametrize(
+    ("millicores", "counts"), [(1000, [1, 2, 1]), (500, [1, 1, 1]), (1500, [1, 1, 1]), (0, [1, 2, 1])]
+)
+def test_a_resized_container_is_followed_above_what_it_was_told_at_start(millicores: int, counts: list[int]) -> None:
+    cpus = [4.0 if millicores == 1500 else 1.0]
+    watch = ThreadWatch(ThreadWishes(millicores=millicores), lambda: cpus[0])
+    found = [watch.count.decode]
+    for number, now in enumerate((2.0, 1.0), start=1):
+        cpus[0] = now
+        watch.poll(now=number * 10.0)
+        found.append(watch.count.decode)
+    assert found == counts
