@@ -20,7 +20,7 @@ COPY ${WHEEL} /wheels/
 COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch /source/scripts/
 RUN ls /wheels/*.whl 2>/dev/null || { \
       apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ git && rm -rf /var/lib/apt/lists/* && \
-      /tools/bin/python /source/scripts/build_llama.py /wheels && rm -rf /root/.cache; }
+      MISTRAL_API_CACHE=/cache /tools/bin/python /source/scripts/build_llama.py /wheels && rm -rf /cache; }
 
 # --- build: everything but the service's own code, in one virtual environment without pip
 FROM wheel AS build
