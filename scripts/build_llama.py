@@ -1,12 +1,13 @@
 """Compiles llama-cpp-python once and keeps the wheel.
 
 Why not a plain `pip install`: the wheel must run at full speed on every CPU it meets, so it carries every kernel variant
-of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, its AMX kernels need a mended header (amx_tileconfig.h), and its attention
-spends time on cells of other sequences, which in a pool that all share are most of them (llama_masked_attention.patch).
+of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, its AMX kernels need a mended header (amx_tileconfig.h), its attention
+spends time on cells of other sequences, which in a pool that all share are most of them (llama_masked_attention.patch), and it
+multiplies Q4_1 weights with one row at a time, unpacking them again for each (llama_q4_1_rows.patch).
 
 Usage: build_llama.py OUT_FOLDER. Leaves one wheel there. It is compiled when nothing in the cache (`$MISTRAL_API_CACHE`, default
-`~/.cache/mistral-api`) has the same key: the locked versions, the options, header and patch, the compiler and the machine. Six to
-eight minutes on two cores. Only the standard library, pip and git (to apply the patch) are needed.
+`~/.cache/mistral-api`) has the same key: the locked versions, the options, header and patches, the compiler and the machine. Six to
+eight minutes on two cores. Only the standard library, pip and git (to apply the patches) are needed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parent / "requirements"
 HEADER = HERE / "amx_tileconfig.h"
 PARTS = HERE / "llama_parts.cmake"
-PATCH = HERE / "llama_masked_attention.patch"
+PATCHES = (HERE / "llama_masked_attention.patch", HERE / "llama_q4_1_rows.patch")
 
 # One wheel for every CPU: variants are chosen when the service starts (service/engine/llama).
 OPTIONS = {
@@ -117,7 +118,7 @@ def build_key() -> str:
         "pins": [PIN.findall((REQUIREMENTS / name).read_text()) for name in ("llama.txt", "build.txt")],
         "header": HEADER.read_text(),
         "parts": PARTS.read_text(),
-        "patch": PATCH.read_text(),
+        "patches": [patch.read_text() for patch in PATCHES],
         "compiler": compiler_version(),
         "machine": [platform.system(), platform.machine(), *platform.libc_ver()],
         "environment": [os.environ.get(name, "") for name in ("CMAKE_ARGS", "CFLAGS", "CXXFLAGS", "LDFLAGS")],
@@ -165,7 +166,7 @@ def locked(name: str) -> list[str]:
 
 
 def patched_source(work: Path, environment: dict[str, str]) -> Path:
-    """The locked source, unpacked in `work`, with our patch."""
+    """The locked source, unpacked in `work`, with our patches."""
     fetch = [
         *PIP,
         "download",
@@ -181,10 +182,10 @@ def patched_source(work: Path, environment: dict[str, str]) -> Path:
     shutil.unpack_archive(archive, work)  # its hash was checked
     source = work / archive.name.removesuffix(".tar.gz")
     if shutil.which("git") is None:
-        raise BuildError("no git to apply a patch with (Debian: apt-get install git)")
+        raise BuildError("no git to apply patches with (Debian: apt-get install git)")
     # Git would look for the files in a repository around `work`, if there is one.
     subprocess.run(
-        ["git", "apply", str(PATCH)],
+        ["git", "apply", *map(str, PATCHES)],
         cwd=source,
         check=True,
         env={**environment, "GIT_CEILING_DIRECTORIES": str(work.parent)},

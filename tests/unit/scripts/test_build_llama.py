@@ -115,7 +115,7 @@ def change_header(patch: pytest.MonkeyPatch) -> None:
 
 
 def change_patch(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(build_llama, "PATCH", build_llama.PARTS)
+    patch.setattr(build_llama, "PATCHES", (build_llama.PARTS,))
 
 
 def change_flags(patch: pytest.MonkeyPatch) -> None:
