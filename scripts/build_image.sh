@@ -1,8 +1,9 @@
 #!/bin/sh
 # Builds an image with docker or buildah, whichever is here. Usage: build_image.sh IMAGE[:TAG] TARGET [WHEEL]
 # Without a tag it gets two: the version, by which the chart and k8s/ name it, and latest.
-# WHEEL (a path in the repository) is taken instead of compiling llama.cpp. Two builds of one commit are the same bytes as far as the
-# builder can (buildah; BuildKit from 0.13 on). BUILDER=docker or buildah chooses.
+# WHEEL (a path in the repository) is taken instead of compiling llama.cpp. BUILDER=docker or buildah chooses.
+# Two builds of one commit are the same bytes with buildah. With docker the files of a layer keep their own times: what would rewrite them
+# (BuildKit's rewrite-timestamp) does nothing, or fails, where the image is loaded into docker.
 set -eu
 image=$1 target=$2 wheel=${3:-}
 cd "$(dirname "$0")/.."
