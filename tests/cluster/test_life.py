@@ -66,6 +66,18 @@ def all_pods(release: Release) -> list[object]:
     return list(client.CoreV1Api().list_namespaced_pod(release.namespace).items)
 
 
+def test_another_model_takes_the_claim_as_it_is(release: Make) -> None:
+    llm = release(storage__kind="claim")
+    llm.install(wait=False, model__sizeBytes=400_000_000)
+    llm.install()
+    claims: Any = client.CoreV1Api().list_namespaced_persistent_volume_claim(llm.namespace).items
+    (claim,) = claims
+    assert claim.spec.resources.requests["storage"] == "1787Mi"
+    code, _, errors = attempt(*llm.command(storage__accessMode="ReadWriteMany"))
+    assert code != 0
+    assert "the claim llm-model is ReadWriteOnce, and that cannot be changed" in errors
+
+
 def test_a_wrong_sum_is_said_and_never_served(release: Make) -> None:
     llm = release(model__url__sha256="0" * 64)
     llm.install(wait=False)
@@ -102,7 +114,7 @@ def test_a_limit_below_the_models_need_is_refused_with_the_sum(release: Make) ->
     assert "= 786 MiB" in errors
 
 
-def test_a_wedged_service_is_restarted(release: Make) -> None:
+def test_a_service_that_takes_no_connection_is_restarted(release: Make) -> None:
     llm = release()
     llm.install()
     (pod,) = llm.pods()
@@ -127,6 +139,60 @@ def test_a_wedged_service_is_restarted(release: Make) -> None:
 
 # Without descriptors it can take no connection: it is there and answers nothing. (Process 1 takes no SIGSTOP from its own container.)
 STOP_ANSWERING = "import resource; resource.prlimit(1, resource.RLIMIT_NOFILE, (5, 5))"
+
+
+def test_a_stuck_engine_leaves_the_service_and_is_restarted_at_once(release: Make) -> None:
+    llm = release(scaling__drainSeconds=600, **debugged())
+    llm.install()
+    in_container = ("kubectl", "-n", llm.namespace, "exec", llm.pods()[0].metadata.name, "-c", "mistral-api", "--")
+    run(*in_container, "python3", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)")
+    llm.tools.python(ASK_AND_LEAVE, f"{llm.address}/v1/completions")
+    # It is called stuck after a minute, restarted after another, and its requests need not be waited for.
+    wait_until("the pod leaves the service", 120, lambda: not ready(llm))
+    wait_until("the container starts again", 120, lambda: llm.pods()[0].status.container_statuses[0].restart_count == 1)
+    llm.wait_ready()
+    assert llm.first_words()
+
+
+def debugged() -> dict[str, object]:
+    """Values that give the server a module of ours, which Python imports before all others."""
+    configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "debug"}}
+    return {
+        "extraObjects": [configmap | {"data": {"sitecustomize.py": STOP_THE_ENGINE}}],
+        "extraVolumes": [{"name": "debug", "configMap": {"name": "debug"}}],
+        "extraVolumeMounts": [{"name": "debug", "mountPath": "/debug"}],
+        "extraEnv": [{"name": "PYTHONPATH", "value": "/debug"}],
+    }
+
+
+# After SIGUSR1 the engine's thread never ends its next step; all others go on.
+STOP_THE_ENGINE = """
+import signal
+import threading
+import time
+
+stop = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: stop.set())
+
+
+def profile(frame, event, argument):
+    if stop.is_set() and frame.f_code.co_name == "_carry_out":
+        time.sleep(3600)
+
+
+threading.setprofile(profile)
+"""
+
+ASK_AND_LEAVE = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], b'{"prompt": "Once", "max_tokens": 2}', {"Content-Type": "application/json"})
+try:
+    urllib.request.urlopen(request, timeout=3)
+except TimeoutError:
+    pass
+else:
+    sys.exit("the engine still answers")
+"""
 
 
 def ready(release: Release) -> bool:

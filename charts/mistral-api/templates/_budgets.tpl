@@ -6,7 +6,9 @@
 {{- end -}}
 
 {{- define "mistral-api.deadlineSeconds" -}}
-{{- add .Values.scaling.startupSeconds (ternary .Values.model.downloadSeconds 0 (eq (include "mistral-api.fetched" .) "true")) 120 -}}
+{{- /* with Recreate the old pod ends first */ -}}
+{{- $end := ternary (include "mistral-api.graceSeconds" . | int) 0 (eq (include "mistral-api.strategy" .) "Recreate") -}}
+{{- add .Values.scaling.startupSeconds (ternary .Values.model.downloadSeconds 0 (eq (include "mistral-api.fetched" .) "true")) $end 120 -}}
 {{- end -}}
 
 {{- define "mistral-api.strategy" -}}
@@ -74,11 +76,13 @@ limits:
 {{- fail "scaling.autoscaling.minReplicas is above maxReplicas" -}}
 {{- end -}}
 {{- if and (gt $replicas 1) (include "mistral-api.singleVolume" .) -}}
-{{- fail (printf "%d replicas cannot share a %s volume. Ways out: storage.kind=ephemeral or emptyDir (each pod has its own), storage.accessMode=ReadWriteMany, model.source=image, or storage.oneNode=true where all pods run on one node" $replicas .Values.storage.accessMode) -}}
+{{- fail (printf "%d replicas cannot share a %s volume. Ways out: %s" $replicas (include "mistral-api.accessMode" .) (include "mistral-api.waysToShare" .)) -}}
 {{- end -}}
 {{- if and (eq $scaling.strategy "RollingUpdate") (include "mistral-api.singleVolume" .) -}}
-{{- fail (printf "scaling.strategy=RollingUpdate needs two pods at once, and a %s volume has room for one. Ways out: strategy=auto, storage.kind=ephemeral or emptyDir, storage.accessMode=ReadWriteMany, model.source=image, or storage.oneNode=true" .Values.storage.accessMode) -}}
+{{- fail (printf "scaling.strategy=RollingUpdate needs two pods at once, and a %s volume has room for one. Ways out: scaling.strategy=auto, %s" (include "mistral-api.accessMode" .) (include "mistral-api.waysToShare" .)) -}}
 {{- end -}}
+{{- include "mistral-api.checkAddress" . -}}
+{{- include "mistral-api.checkClaim" . -}}
 {{- $least := include "mistral-api.leastMemory" . -}}
 {{- $limit := .Values.resources.limits.memory | default .Values.resources.requests.memory -}}
 {{- if and (eq $least "0") (not $limit) -}}
@@ -91,5 +95,35 @@ limits:
 {{- end -}}
 {{- if and .Values.network.httpRoute.enabled (not .Values.network.httpRoute.parentRefs) -}}
 {{- fail "network.httpRoute.parentRefs is empty: to which gateway does the route belong?" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "mistral-api.checkAddress" -}}
+{{- with .Values.model.url -}}
+{{- if and .address .addressSecret.name }}{{ fail "model.url.address and model.url.addressSecret contradict each other: leave out one" }}{{ end -}}
+{{- if regexMatch "(?i)([?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=|^\\w+://[^/?#]*@)" .address -}}
+{{- fail "model.url.address holds a password or a signature, and everybody can read it there: put it into a Secret that model.url.addressSecret names" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the API server would refuse of a claim that is there, in words that help. */ -}}
+{{- define "mistral-api.checkClaim" -}}
+{{- $storage := .Values.storage -}}
+{{- with include "mistral-api.liveClaim" . | fromYaml -}}
+{{- $name := printf "%s-model" (include "mistral-api.fullname" $) -}}
+{{- $remove := printf "scale to 0 and `kubectl -n %s delete pvc %s` (the model is downloaded again)" $.Release.Namespace $name -}}
+{{- if not (has $storage.accessMode .spec.accessModes) -}}
+{{- fail (printf "the claim %s is %s, and that cannot be changed. Ways out: storage.accessMode=%s, or %s" $name (join ", " .spec.accessModes) (first .spec.accessModes) $remove) -}}
+{{- end -}}
+{{- if and $storage.storageClassName (ne $storage.storageClassName (.spec.storageClassName | default "")) -}}
+{{- fail (printf "the claim %s is of the storage class %s, and that cannot be changed. Ways out: leave storage.storageClassName out, or %s" $name (.spec.storageClassName | default "-") $remove) -}}
+{{- end -}}
+{{- $asked := include "mistral-api.storageSize" $ -}}
+{{- $held := dig "status" "capacity" "storage" $asked . -}}
+{{- $room := max (include "mistral-api.bytes" $asked | int64) (include "mistral-api.bytes" $held | int64) -}}
+{{- if lt $room (add $.Values.model.sizeBytes 16777216) -}}
+{{- fail (printf "the claim %s has %s, too little for a model of %d MiB. Ways out: storage.size=%s where its storage class can expand volumes, or %s" $name $held (divf $.Values.model.sizeBytes 1048576 | int64) (include "mistral-api.wantedSize" $) $remove) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -44,7 +44,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $text := include "mistral-api.scalar" . -}}
 {{- $number := regexFind "^[0-9.]+" $text -}}
 {{- $unit := trimPrefix $number $text -}}
-{{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
 {{- if not (hasKey $factors $unit) }}{{ fail (printf "%s is no amount of memory; write it like 8Gi" $text) }}{{ end -}}
 {{- mulf (float64 $number) (get $factors $unit) | int64 -}}
 {{- end -}}
@@ -65,9 +65,33 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{- /* The user's, and that pods which share a ReadWriteOnce volume follow each other. */ -}}
+{{- define "mistral-api.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- if include "mistral-api.oneNode" . -}}
+{{- $term := dict "labelSelector" (dict "matchLabels" (include "mistral-api.selector" . | fromYaml)) "topologyKey" "kubernetes.io/hostname" -}}
+{{- $pods := $affinity.podAffinity | default dict -}}
+{{- $key := "requiredDuringSchedulingIgnoredDuringExecution" -}}
+{{- $_ := set $pods $key (append (get $pods $key | default list) $term) -}}
+{{- $_ := set $affinity "podAffinity" $pods -}}
+{{- end -}}
+{{- with $affinity }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{- define "mistral-api.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: {{ .Values.security.readOnlyRootFilesystem }}
 capabilities:
   drop: [ALL]
+{{- end -}}
+
+{{- define "mistral-api.scrapeAuthorization" -}}
+{{- with .Values.monitoring.authorizationSecret -}}
+{{- if .name -}}
+authorization:
+  credentials:
+    name: {{ .name }}
+    key: {{ .key }}
+{{- end -}}
+{{- end -}}
 {{- end -}}

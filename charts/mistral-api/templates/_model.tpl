@@ -1,11 +1,13 @@
-{{- /* What is fetched: an address that `mistral-api fetch` takes, or nothing. */ -}}
+{{- /* What is fetched: an address that `mistral-api fetch` takes; nothing where nothing is, or a Secret has the address. */ -}}
 {{- define "mistral-api.address" -}}
 {{- $model := .Values.model -}}
 {{- if eq $model.source "huggingface" -}}
 {{- if not (and $model.huggingface.repo $model.huggingface.file) }}{{ fail "model.huggingface needs repo and file" }}{{ end -}}
 hf://{{ $model.huggingface.repo }}/{{ $model.huggingface.file }}@{{ $model.huggingface.revision | default "main" }}
 {{- else if eq $model.source "url" -}}
+{{- if not $model.url.addressSecret.name -}}
 {{- required "model.source is url: model.url.address is missing" $model.url.address -}}
+{{- end -}}
 {{- else if eq $model.source "s3" -}}
 {{- required "model.source is s3: model.s3.address is missing" $model.s3.address -}}
 {{- end -}}
@@ -19,7 +21,9 @@ hf://{{ $model.huggingface.repo }}/{{ $model.huggingface.file }}@{{ $model.huggi
 {{- define "mistral-api.path" -}}
 {{- $model := .Values.model -}}
 {{- $address := include "mistral-api.address" . -}}
-{{- if $address -}}
+{{- if include "mistral-api.secretAddress" . -}}
+{{- with $model.url }}/models/{{ printf "secret %s/%s %s" .addressSecret.name .addressSecret.key .sha256 | sha256sum | trunc 12 }}/model.gguf{{ end -}}
+{{- else if $address -}}
 {{- $name := ternary $model.huggingface.file (regexReplaceAll "[?#].*$" $address "") (eq $model.source "huggingface") | base -}}
 /models/{{ sha256sum $address | trunc 12 }}/{{ $name }}
 {{- else if eq $model.source "builtin" -}}
@@ -62,8 +66,9 @@ emptyDir:
 {{- end -}}
 
 {{- define "mistral-api.claimSpec" -}}
+{{- $live := include "mistral-api.liveClaim" . | fromYaml -}}
 accessModes: [{{ ternary "ReadWriteOnce" .Values.storage.accessMode (eq .Values.storage.kind "ephemeral") }}]
-{{- with .Values.storage.storageClassName }}
+{{- with dig "spec" "storageClassName" .Values.storage.storageClassName $live }}
 storageClassName: {{ . }}
 {{- end }}
 resources:
@@ -71,7 +76,26 @@ resources:
     storage: {{ include "mistral-api.storageSize" . }}
 {{- end -}}
 
+{{- /* The release's claim as it is in the cluster: most of it cannot be changed, and it never shrinks. Nothing where there is none, or
+     no cluster, as for `helm template`. */ -}}
+{{- define "mistral-api.liveClaim" -}}
+{{- if and (include "mistral-api.fetched" .) (eq .Values.storage.kind "claim") -}}
+{{- with lookup "v1" "PersistentVolumeClaim" .Release.Namespace (printf "%s-model" (include "mistral-api.fullname" .)) -}}
+{{- toYaml (pick . "spec" "status") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "mistral-api.storageSize" -}}
+{{- $wanted := include "mistral-api.wantedSize" . -}}
+{{- with include "mistral-api.liveClaim" . | fromYaml -}}
+{{- $size := .spec.resources.requests.storage -}}
+{{- if or (not $.Values.storage.size) (lt (include "mistral-api.bytes" $wanted | float64) (include "mistral-api.bytes" $size | float64)) }}{{ $wanted = $size }}{{ end -}}
+{{- end -}}
+{{- $wanted -}}
+{{- end -}}
+
+{{- define "mistral-api.wantedSize" -}}
 {{- if .Values.storage.size -}}
 {{ .Values.storage.size }}
 {{- else if not .Values.model.sizeBytes -}}
@@ -83,11 +107,36 @@ resources:
 {{- end -}}
 
 {{- define "mistral-api.fetched" -}}
-{{- if include "mistral-api.address" . }}true{{ end -}}
+{{- if or (include "mistral-api.address" .) (include "mistral-api.secretAddress" .) }}true{{ end -}}
+{{- end -}}
+
+{{- define "mistral-api.secretAddress" -}}
+{{- if and (eq .Values.model.source "url") .Values.model.url.addressSecret.name }}true{{ end -}}
+{{- end -}}
+
+{{- /* How the volume may be had, where it is a claim that all pods share. */ -}}
+{{- define "mistral-api.accessMode" -}}
+{{- if eq .Values.model.source "existingClaim" -}}
+{{ .Values.model.existingClaim.accessMode }}
+{{- else if and (include "mistral-api.fetched" .) (eq .Values.storage.kind "claim") -}}
+{{ .Values.storage.accessMode }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mistral-api.oneNode" -}}
+{{- if and .Values.storage.oneNode (eq (include "mistral-api.accessMode" .) "ReadWriteOnce") }}true{{ end -}}
 {{- end -}}
 
 {{- /* Can only one pod have the volume? */ -}}
 {{- define "mistral-api.singleVolume" -}}
-{{- $storage := .Values.storage -}}
-{{- if and (include "mistral-api.fetched" .) (eq $storage.kind "claim") (ne $storage.accessMode "ReadWriteMany") (not (and $storage.oneNode (eq $storage.accessMode "ReadWriteOnce"))) }}true{{ end -}}
+{{- if and (hasPrefix "ReadWriteOnce" (include "mistral-api.accessMode" .)) (not (include "mistral-api.oneNode" .)) }}true{{ end -}}
+{{- end -}}
+
+{{- define "mistral-api.waysToShare" -}}
+{{- if eq .Values.model.source "existingClaim" -}}
+model.existingClaim.accessMode=ReadWriteMany or ReadOnlyMany where the claim is such a one, model.source=image
+{{- else -}}
+storage.kind=ephemeral or emptyDir (each pod has its own), storage.accessMode=ReadWriteMany, model.source=image
+{{- end -}}
+, or storage.oneNode=true (all pods on one node)
 {{- end -}}

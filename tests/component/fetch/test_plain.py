@@ -13,6 +13,7 @@ from tests.component.fetch.conftest import Fetching
 from tests.support.file_server import Answer, FileServer, gguf, sha256
 
 CONTENT = gguf(1_000_000)
+FULL = os.statvfs_result((4096, 4096, 100, 100, 10, 1, 1, 1, 0, 255))
 
 
 def test_a_file_is_there_whole_with_a_side_car_and_nothing_half(server: FileServer, fetching: Fetching) -> None:
@@ -151,11 +152,46 @@ def test_too_little_room_is_said_with_both_numbers(
     server: FileServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.serve("/tiny.gguf", CONTENT)
-    free = os.statvfs_result((4096, 4096, 100, 100, 10, 1, 1, 1, 0, 255))
-    monkeypatch.setattr(os, "statvfs", lambda _path: free)
+    monkeypatch.setattr(os, "statvfs", lambda _path: FULL)
     with pytest.raises(NoRoom, match=r"40,960 bytes free, and 17,777,216 are needed"):
         fetching(server.url("/tiny.gguf"))
     assert not server.downloads
+
+
+def test_a_changed_source_without_room_is_an_error_and_not_the_old_file(
+    server: FileServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve("/tiny.gguf", CONTENT)
+    fetching(server.url("/tiny.gguf"))
+    server.serve("/tiny.gguf", gguf(len(CONTENT), seed=1))
+    monkeypatch.setattr(os, "statvfs", lambda _path: FULL)
+    with pytest.raises(NoRoom, match="are needed"):
+        fetching(server.url("/tiny.gguf"))
+
+
+def test_all_parts_of_a_split_model_must_fit_before_one_is_downloaded(
+    server: FileServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in (1, 2):
+        server.serve(f"/big-0000{part}-of-00002.gguf", gguf(50_000, seed=part))
+    room = os.statvfs_result((4096, 4096, 10**6, 10**6, (16 << 20) // 4096 + 20, 1, 1, 1, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: room)
+    with pytest.raises(NoRoom, match=r"16,877,216 are needed for the rest of 100,000"):
+        fetching(server.url("/big-00001-of-00002.gguf"))
+    assert not server.downloads
+
+
+def test_a_full_disk_is_no_obstacle_where_the_model_is_there(
+    server: FileServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve("/tiny.gguf", CONTENT)
+    fetching(server.url("/tiny.gguf"))
+
+    def full(_handle: int, _data: bytes, _offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert fetching(server.url("/tiny.gguf")).read_bytes() == CONTENT
 
 
 def test_a_place_that_is_no_folder_is_named(server: FileServer, fetching: Fetching, tmp_path: Path) -> None:

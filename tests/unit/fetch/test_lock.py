@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import NoRoom
 from service.fetch import lock
 from service.fetch.lock import only_one
 
@@ -122,3 +123,17 @@ def test_a_lock_file_that_was_tidied_away_is_made_anew(tmp_path: Path, monkeypat
     monkeypatch.setattr(fcntl, "flock", tidy)
     with only_one(path, lambda _owner, _seconds: None, poll=0.001):
         assert path.exists()
+
+
+def test_a_lease_that_does_not_fit_on_the_disk_is_said_and_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_flock(monkeypatch)
+
+    def full(_handle: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(NoRoom, match="no room is left"), only_one(tmp_path / "model.gguf.lock", nobody_waits):
+        pass
+    assert not (tmp_path / "model.gguf.lease").exists()
