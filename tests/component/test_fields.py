@@ -51,6 +51,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (CHAT, chat(messages=[*HI, *[{"role": "assistant", "content": "a"}] * 2]), "messages"),
     (CHAT, chat(messages=[{"role": "assistant", "content": "a"}], add_generation_prompt=True), "add_generation_prompt"),
     (CHAT, chat(continue_final_message="all"), "continue_final_message"),
+    (CHAT, chat(model="x" * 10_000), "model"),
     (CHAT, chat(max_tokens="5"), "max_tokens"),
     (CHAT, chat(max_tokens=True), "max_tokens"),
     (CHAT, chat(max_tokens=-2), "max_tokens"),

@@ -110,7 +110,7 @@ class SamplingFields(UnservedFields, kw_only=True):
 class GenerationFields(SamplingFields, kw_only=True):
     """How much is generated and how it is told."""
 
-    model: Annotated[str | None, Meta(description="Any name; the one model answers and repeats it.")] = None
+    model: Annotated[ShortText | None, Meta(description="Any name; the one model answers and repeats it.")] = None
     stream: Annotated[bool | None, Meta(description="Send text as it comes, as server-sent events.")] = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[
