@@ -59,6 +59,17 @@ class UnservedFields(Struct, kw_only=True):
     modalities: Unserved = None
     audio: Unserved = None
     web_search_options: Unserved = None
+    min_tokens: Unserved = None
+    stop_token_ids: Unserved = None
+    bad_words: Unserved = None
+    allowed_token_ids: Unserved = None
+    include_stop_str_in_output: Unserved = None
+    repetition_detection: Unserved = None
+    truncate_prompt_tokens: Unserved = None
+    structured_outputs: Unserved = None
+    return_token_ids: Unserved = None
+    prompt_logprobs: Unserved = None
+    logprob_token_ids: Unserved = None
 
 
 class SamplingFields(UnservedFields, kw_only=True):
