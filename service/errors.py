@@ -16,7 +16,8 @@
     `-- Unavailable                  503
         |-- ModelLoading             503  not yet
         |-- Draining                 503  not any more
-        `-- EngineDead               503  the loop has ended; only a restart helps
+        |-- EngineDead               503  the loop has ended; only a restart helps
+        `-- EngineStuck              503  the loop has ended no step for far too long
     StartError                       ends the start, with one line and `code`
     |-- SettingError                 a setting is wrong: its name, its value, what would be right
     |-- ModelLoadError               the model cannot be served: its path and why
@@ -166,6 +167,12 @@ class EngineDead(Unavailable):
     """The engine's loop has ended with an error. Nothing will be served until a restart."""
 
     status, kind, label = 503, "unavailable_error", "engine_dead"
+
+
+class EngineStuck(Unavailable):
+    """The engine's loop lives, but the step it is at takes many times as long as any should. Should that step end, all is well."""
+
+    status, kind, label = 503, "unavailable_error", "engine_stuck"
 
 
 class StartError(Exception):

@@ -7,7 +7,6 @@ hook closes an exchange with the last part of its answer, and the middleware clo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from time import monotonic
 from uuid import uuid4
 
@@ -32,7 +31,7 @@ CLIENT_GONE = 499
 
 
 class Exchange:
-    """One request and its answer. `told` holds the last delta of each choice."""
+    """One request and its answer. `told` holds the last delta of each choice; `copies` choices in a row share a prompt."""
 
     def __init__(self, scope: Scope) -> None:
         self.id = _client_id(scope) or uuid4().hex
@@ -43,16 +42,19 @@ class Exchange:
         self.model = ""
         self.error = ""
         self.prompt_tokens: int | None = None
+        self.copies = 1
         self.told: dict[int, Delta] = {}
 
-    def note(self, told: Sequence[tuple[int, Delta]]) -> None:
-        """Choices have gone on."""
-        self.told.update(told)
+    def note(self, index: int, delta: Delta) -> None:
+        """A choice has gone on."""
+        self.told[index] = delta
 
     def line(self, scope: Scope, seconds: float) -> RequestLine:
         """What is logged of it."""
-        last = self.told.get(0)
-        ended = [delta.summary for delta in self.told.values() if delta.summary is not None]
+        told = self.told.values()
+        first = min((delta.timings for delta in told), key=lambda clock: clock.first_token, default=None)
+        cached = [delta.cached_tokens for index, delta in self.told.items() if index % self.copies == 0]
+        ended = [delta.summary for delta in told if delta.summary is not None]
         return RequestLine(
             id=self.id,
             route=route_of(scope),
@@ -61,10 +63,10 @@ class Exchange:
             seconds=seconds,
             model=self.model,
             prompt_tokens=self.prompt_tokens,
-            cached_tokens=last.cached_tokens if last else None,
-            generated_tokens=sum(delta.generated_tokens for delta in self.told.values()) if self.told else None,
-            queue_seconds=last.timings.started - last.timings.arrived if last else None,
-            first_token_seconds=last.timings.first_token - self.began if last else None,
+            cached_tokens=sum(cached) if cached else None,
+            generated_tokens=sum(delta.generated_tokens for delta in told) if told else None,
+            queue_seconds=first.started - first.arrived if first else None,
+            first_token_seconds=first.first_token - self.began if first else None,
             finish_reason=finish_reason(ended[0]) if ended else "",
             error=self.error,
             client_gone=self.gone,

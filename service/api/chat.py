@@ -34,5 +34,5 @@ async def chat_completions(
     `stream: true` sends `chat.completion.chunk` events: the role first, then text, then the reason of the end, with
     `stream_options.include_usage` the usage, and `[DONE]`. While nothing comes, comments keep the connection open.
     """
-    order = await chat_order(service, data)
+    order = await chat_order(service, request, data)
     return await serve(service, request, order, ChatShape(order), "messages")

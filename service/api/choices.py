@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from service.engine.engine import Engine
 from service.engine.generation import Generation, collect
@@ -40,9 +41,12 @@ class Choices:
         """Whether every choice has been read to its end."""
         return not self._open
 
-    async def all(self) -> list[Delta]:
-        """Each choice's whole answer. Raises the first ServiceError."""
-        tasks = [asyncio.ensure_future(collect(generation)) for generation in self._generations]
+    async def all(self, note: Callable[[int, Delta], None]) -> list[Delta]:
+        """Each choice's whole answer; `note` hears of each part as it comes. Raises the first ServiceError."""
+        tasks = [
+            asyncio.ensure_future(collect(generation, partial(note, index)))
+            for index, generation in enumerate(self._generations)
+        ]
         try:
             return await asyncio.gather(*tasks)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from msgspec import UNSET
@@ -9,7 +10,7 @@ from msgspec import UNSET
 from service.api.answers import finish_reason, finite, piece_text, timings, token_logprobs, usage
 from service.api.order import Order
 from service.api.schemas.completions import Completion, CompletionChoice, CompletionLogprobs
-from service.engine.requests import Delta, TokenProbabilities
+from service.engine.requests import Delta, TokenChance, TokenProbabilities
 
 
 class CompletionShape:
@@ -75,7 +76,7 @@ class CompletionShape:
         return CompletionLogprobs(
             content=token_logprobs(self._order, chances),
             tokens=tokens,
-            token_logprobs=[finite(chance.chosen.value) for chance in chances],
+            token_logprobs=[self._logprob(chance.chosen) for chance in chances],
             top_logprobs=[self._top(chance) for chance in chances],
             text_offset=offsets,
         )
@@ -83,7 +84,13 @@ class CompletionShape:
     def _top(self, chance: TokenProbabilities) -> dict[str, float]:
         """The alternatives by text, the likelier of two with the same; the chosen token is among them, as OpenAI has it."""
         likeliest_last = [chance.chosen, *reversed(chance.top[: self._order.alternatives])]
-        return {piece_text(other.piece): finite(other.value) for other in likeliest_last}
+        return {piece_text(other.piece): self._logprob(other) for other in likeliest_last}
+
+    def _logprob(self, chance: TokenChance) -> float:
+        """OpenAI's columns know only logarithms, also of what is left after the samplers."""
+        if not self._order.requests[0].post_sampling_probabilities:
+            return finite(chance.value)
+        return finite(math.log(chance.value) if chance.value > 0 else -math.inf)
 
     def _chunk(self, *choices: CompletionChoice) -> Completion:
         order = self._order

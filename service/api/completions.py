@@ -8,6 +8,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from service.api.aside import aside
 from service.api.completion_shape import CompletionShape
 from service.api.context import Service
 from service.api.describing import GENERATION_ERRORS, answer, sample
@@ -37,12 +38,16 @@ async def completions(
 
     `logprobs` answers OpenAI's columns (`tokens`, `token_logprobs` …) and llama-server's `content` in one object.
     """
-    prompts = await read_prompts(service.engine, data.prompt)
+    order, shape = await aside(request, _completion, service, data)
+    return await serve(service, request, order, shape, "prompt")
+
+
+def _completion(service: Service, data: CompletionRequest) -> tuple[Order, CompletionShape]:
+    prompts = read_prompts(service, data)
     alternatives = data.logprobs if data.logprobs is not None else data.n_probs or None
     order = make_order(service, data, prompts, alternatives)
-    texts = await prompt_texts(service.engine, data.prompt, prompts) if data.echo else []
-    echoes = [text for text in texts for _ in range(order.copies)]
-    return await serve(service, request, order, CompletionShape(order, echoes), "prompt")
+    texts = prompt_texts(service.engine.model, data.prompt, prompts) if data.echo else []
+    return order, CompletionShape(order, [text for text in texts for _ in range(order.copies)])
 
 
 @post(
@@ -58,14 +63,12 @@ async def native_completion(
     data: JSONBody[NativeRequest], request: Request[Any, Any, Any], service: NamedDependency[Service]
 ) -> Response[Any]:
     """Goes on with a text, in llama-server's own format. Its streams do not end with `[DONE]`."""
-    prompts = await read_prompts(service.engine, data.prompt)
-    order = make_order(service, data, prompts, data.n_probs or data.logprobs or None)
-    shape = await _native_shape(service, data, order, prompts)
+    order, shape = await aside(request, _native, service, data)
     return await serve(service, request, order, shape, "prompt")
 
 
-async def _native_shape(
-    service: Service, data: NativeRequest, order: Order, prompts: list[tuple[int, ...]]
-) -> NativeShape:
-    texts = await prompt_texts(service.engine, data.prompt, prompts)
-    return NativeShape(order, texts, data.response_fields or ())
+def _native(service: Service, data: NativeRequest) -> tuple[Order, NativeShape]:
+    prompts = read_prompts(service, data)
+    order = make_order(service, data, prompts, data.n_probs or data.logprobs or None)
+    texts = prompt_texts(service.engine.model, data.prompt, prompts)
+    return order, NativeShape(order, texts, data.response_fields or ())

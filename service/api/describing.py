@@ -23,7 +23,7 @@ def _error(description: str) -> ResponseSpec:
 
 
 KEY_ERRORS = {401: _error("No key, or one that is not known.")}
-MODEL_ERRORS = KEY_ERRORS | {503: _error("The model is loading, or the service is going away.")}
+MODEL_ERRORS = KEY_ERRORS | {503: _error("The model is loading, the service is going away, or its engine has stopped.")}
 BODY_ERRORS = MODEL_ERRORS | {
     400: _error("A field is wrong, or not served; `param` names it."),
     413: _error("The body is too large."),

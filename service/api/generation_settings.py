@@ -24,14 +24,13 @@ FIXED: dict[str, Any] = {
     "speculative.n_max": 16,
     "speculative.n_min": 0,
     "speculative.p_min": 0.75,
-    "timings_per_token": False,
     "backend_sampling": False,
     "lora": [],
 }
 """What clients of llama-server may look for and what has one value here."""
 
 
-def generation_settings(request: GenerationRequest, *, stream: bool) -> dict[str, Any]:
+def generation_settings(request: GenerationRequest, *, stream: bool, timings_per_token: bool = False) -> dict[str, Any]:
     """The settings of one request; its prompt is not among them."""
     sampling = asdict(request.sampling)
     sampling["logit_bias"] = [
@@ -44,6 +43,7 @@ def generation_settings(request: GenerationRequest, *, stream: bool) -> dict[str
         "max_tokens": request.max_tokens,
         "n_predict": request.max_tokens,
         "stream": stream,
+        "timings_per_token": timings_per_token,
         "n_probs": request.probabilities,
         "post_sampling_probs": request.post_sampling_probabilities,
     }

@@ -36,5 +36,5 @@ async def infer(
     data.model = service.engine.model.info.path
     data.temperature = 0.2 if data.temperature is None else data.temperature
     data.top_p = 0.95 if data.top_p is None else data.top_p
-    order = await chat_order(service, data)
+    order = await chat_order(service, request, data)
     return await serve(service, request, order, InferShape(order), "messages")

@@ -88,7 +88,9 @@ class NativeShape:
         answer.stop = True
         answer.timings = timings(delta, len(request.prompt))
         answer.model = self._order.model
-        answer.generation_settings = generation_settings(request, stream=self._order.stream)
+        answer.generation_settings = generation_settings(
+            request, stream=self._order.stream, timings_per_token=self._order.timings_per_token
+        )
         answer.prompt = self._prompts[index // self._order.copies]
         answer.has_new_line = index in self._with_newline
         answer.truncated = summary.truncated

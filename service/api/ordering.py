@@ -22,10 +22,9 @@ LETTERS = string.ascii_letters + string.digits
 def make_order(
     service: Service, body: GenerationFields, prompts: Sequence[tuple[int, ...]], alternatives: int | None
 ) -> Order:
-    """Raises NotServed and InvalidRequest, which name the field."""
+    """Raises NotServed and InvalidRequest, which name the field. `check_number` has been asked before the prompts were read."""
     refuse_unserved(body)
-    copies = body.n_cmpl or body.n or 1
-    _check_number(service, len(prompts) * copies)
+    copies = _copies_of(body)
     name = completion_id()
     sampling = sampling_params(body, service.default_sampling, service.engine.model, service.engine.limits.context)
     first = GenerationRequest(
@@ -62,11 +61,16 @@ def completion_id() -> str:
     return "chatcmpl-" + "".join(secrets.choice(LETTERS) for _ in range(32))
 
 
-def _check_number(service: Service, number: int) -> None:
+def check_number(service: Service, prompts: int, body: GenerationFields) -> None:
+    """Raises InvalidRequest where these prompts ask for more texts than could ever be taken at once."""
     limits = service.engine.limits
-    most = limits.parallel + limits.queue
+    number, most = prompts * _copies_of(body), limits.parallel + limits.queue
     if number > most:
         raise InvalidRequest(f"prompt: {number} texts in one request, no more than {most} are taken", param="prompt")
+
+
+def _copies_of(body: GenerationFields) -> int:
+    return body.n_cmpl or body.n or 1
 
 
 def _copies(first: GenerationRequest, prompts: Sequence[tuple[int, ...]], copies: int) -> list[GenerationRequest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import post, route
 from litestar.di import NamedDependency
+from msgspec import UNSET, UnsetType
 
 from service import __version__
 from service.api.context import Service
@@ -27,7 +28,9 @@ async def props(service: NamedDependency[Service]) -> Props:
         model_path=info.path,
         modalities=Modalities(),
         endpoint_props=settings.props,
+        ui=settings.ui,
         chat_template=service.template.source,
+        chat_template_tool_use=_tool_template(service),
         chat_template_caps={"supports_system_role": service.template.takes_system},
         bos_token=info.bos_token,
         eos_token=info.eos_token,
@@ -50,6 +53,11 @@ async def change_props(service: NamedDependency[Service]) -> PropsChanged:
     if not service.settings.props:
         raise NotSupported("This server does not support changing properties. Start it with `--props`")
     return PropsChanged()
+
+
+def _tool_template(service: Service) -> str | UnsetType:
+    """The model's second template, where it has one and `--chat-template` does not replace both."""
+    return (not service.settings.chat_template and service.engine.model.info.tool_template) or UNSET
 
 
 def _default_generation(service: Service) -> DefaultGeneration:

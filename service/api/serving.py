@@ -32,7 +32,8 @@ async def serve(
     """
     order = under_terms(order, request, service.settings)
     exchange = exchange_of(request.scope)
-    exchange.model = order.model
+    exchange.model = service.model_name
+    exchange.copies = order.copies
     exchange.prompt_tokens = sum(len(one.prompt) for one in order.requests[:: order.copies])
     choices = Choices(service.engine, order.requests, param)
     try:
@@ -40,11 +41,10 @@ async def serve(
             first = await unless_gone(request.receive, choices.next(order.ping))
             writer = _StreamWriter(service.access, request, order, shape, choices)
             return EventStream(writer.chunks(first), choices.close)
-        answers = await unless_gone(request.receive, choices.all())
+        answers = await unless_gone(request.receive, choices.all(exchange.note))
     except BaseException:
         choices.close()
         raise
-    exchange.note(list(enumerate(answers)))
     return Response(shape.whole(answers), status_code=200)
 
 
@@ -76,10 +76,10 @@ class _StreamWriter:
             yield self._failure(internal_error(exception, self._exchange.id))
 
     def _events(self, told: Told) -> bytes:
-        self._exchange.note(told)
         values = [] if self._opened else [*self._shape.opening()]
         self._opened = True
         for index, delta in told:
+            self._exchange.note(index, delta)
             values += self._shape.piece(index, delta)
         return events(values)
 

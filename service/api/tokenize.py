@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from litestar import post
+from typing import Any
+
+from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from service.api.chat_ordering import render_chat
+from service.api.aside import aside
 from service.api.context import Service
 from service.api.describing import BODY_ERRORS, sample
-from service.api.prompts import check_token, tokenize_mixed
+from service.api.messages import chat_prompt
+from service.api.prompts import token_text, tokenize_mixed, unknown_token
 from service.api.schemas.chat import ChatRequest, TemplateAnswer
 from service.api.schemas.text import DetokenizeAnswer, DetokenizeRequest, TokenizeAnswer, TokenizeRequest, TokenPiece
 from service.api.unserved import refuse_unserved_in_template
@@ -26,12 +29,17 @@ CHAT_SAMPLE = {"messages": [{"role": "user", "content": "Hello"}]}
     responses=BODY_ERRORS,
     operation_class=sample({"content": "Hello world"}),
 )
-async def tokenize(data: JSONBody[TokenizeRequest], service: NamedDependency[Service]) -> TokenizeAnswer:
+async def tokenize(
+    data: JSONBody[TokenizeRequest], request: Request[Any, Any, Any], service: NamedDependency[Service]
+) -> TokenizeAnswer:
     """The token ids of a text. `with_pieces` tells what each one stands for."""
-    model = service.engine.model
+    return await aside(request, _tokenized, service.engine.model, data)
+
+
+def _tokenized(model: Model, data: TokenizeRequest) -> TokenizeAnswer:
     items = [data.content] if isinstance(data.content, str) else data.content or []
-    tokens = await tokenize_mixed(
-        service.engine,
+    tokens = tokenize_mixed(
+        model,
         items,
         "content",
         add_special=bool(data.add_special),
@@ -48,12 +56,19 @@ async def tokenize(data: JSONBody[TokenizeRequest], service: NamedDependency[Ser
     responses=BODY_ERRORS,
     operation_class=sample({"tokens": [22557, 1526]}),
 )
-async def detokenize(data: JSONBody[DetokenizeRequest], service: NamedDependency[Service]) -> DetokenizeAnswer:
+async def detokenize(
+    data: JSONBody[DetokenizeRequest], request: Request[Any, Any, Any], service: NamedDependency[Service]
+) -> DetokenizeAnswer:
     """The text of token ids."""
-    vocabulary = service.engine.model.info.vocabulary
-    for index, token in enumerate(data.tokens or []):
-        check_token(token, vocabulary, f"tokens[{index}]")
-    return DetokenizeAnswer(await service.engine.detokenize(data.tokens or []))
+    return DetokenizeAnswer(await aside(request, _detokenized, service.engine.model, data.tokens or []))
+
+
+def _detokenized(model: Model, tokens: list[int]) -> str:
+    vocabulary = model.info.vocabulary
+    for index, token in enumerate(tokens):
+        if not 0 <= token < vocabulary:
+            raise unknown_token(token, vocabulary, f"tokens[{index}]")
+    return token_text(model, tokens)
 
 
 @post(
@@ -64,10 +79,12 @@ async def detokenize(data: JSONBody[DetokenizeRequest], service: NamedDependency
     responses=BODY_ERRORS,
     operation_class=sample(CHAT_SAMPLE),
 )
-async def apply_template(data: JSONBody[ChatRequest], service: NamedDependency[Service]) -> TemplateAnswer:
+async def apply_template(
+    data: JSONBody[ChatRequest], request: Request[Any, Any, Any], service: NamedDependency[Service]
+) -> TemplateAnswer:
     """The prompt that a chat completion of these messages would go on with."""
     refuse_unserved_in_template(data)
-    return TemplateAnswer(await render_chat(service, data))
+    return TemplateAnswer(await aside(request, chat_prompt, data, service.template))
 
 
 def _piece(model: Model, token: int) -> TokenPiece:

@@ -56,6 +56,17 @@ HARMLESS: Mapping[str, Harmless] = {
     "modalities": _one_of([], ["text"]),
     "audio": _never,
     "web_search_options": _never,
+    "min_tokens": _at_most_zero,
+    "stop_token_ids": _empty,
+    "bad_words": _empty,
+    "allowed_token_ids": _empty,
+    "include_stop_str_in_output": _empty,
+    "repetition_detection": _never,
+    "truncate_prompt_tokens": _never,
+    "structured_outputs": _empty,
+    "return_token_ids": _empty,
+    "prompt_logprobs": _never,
+    "logprob_token_ids": _empty,
 }
 """Which values change nothing, by field. `null` never does."""
 

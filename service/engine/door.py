@@ -52,6 +52,8 @@ class Door:
                 f"{limits.queue_tokens}; try again later",
                 retry_after=self._retry_after(self._ahead_of(tokens), now),
             )
+        if not self.waiting and not self.inside:
+            self._skip_idle(now)
         self._waiting[request_id] = tokens
 
     def start(self, request_id: str) -> None:
@@ -73,6 +75,12 @@ class Door:
             if over <= 0:
                 return count
         return max(self.waiting, 1)
+
+    def _skip_idle(self, now: float) -> None:
+        """The time in which nobody was here says nothing of how fast they leave: the departures move up to now."""
+        if self._left_at:
+            idle = now - self._left_at[-1]
+            self._left_at = deque((left + idle for left in self._left_at), maxlen=REMEMBERED)
 
     def _retry_after(self, places: int, now: float) -> float:
         """Seconds until so many should have left, by the rate of the last departures."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
@@ -38,8 +37,6 @@ from service.errors import (
 
 log = logging.getLogger("engine")
 
-LONG_TEXT = 4096
-"""Characters from which a text is tokenized off the event loop."""
 MOST_SAVED_BYTES, SPARED_FOR_SAVING = 8 << 30, 0.25
 """Of the host's memory, for prefixes that left the pool, where no number is set."""
 QUEUED_POOLS = 4
@@ -165,20 +162,6 @@ class Engine:
             raise EngineDead("the engine ended while loading")
 
     # Work
-
-    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text; a long one is done in another thread."""
-        model = self.model
-        if len(text) < LONG_TEXT:
-            return model.tokenize(text, add_special=add_special, parse_special=parse_special)
-        return await asyncio.to_thread(model.tokenize, text, add_special=add_special, parse_special=parse_special)
-
-    async def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of tokens; bytes that are not UTF-8 become U+FFFD."""
-        model = self.model
-        if len(tokens) < LONG_TEXT:
-            return model.detokenize(tokens).decode("utf-8", "replace")
-        return (await asyncio.to_thread(model.detokenize, tokens)).decode("utf-8", "replace")
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""

@@ -79,10 +79,12 @@ class Generation:
             self._abort(self.request.id)
 
 
-async def collect(generation: Generation) -> Delta:
-    """Everything that comes, as one delta. Raises what the generation raises."""
+async def collect(generation: Generation, note: Callable[[Delta], None] | None = None) -> Delta:
+    """Everything that comes, as one delta; `note` hears of each part. Raises what the generation raises."""
     whole = Delta()
     async with generation:
         async for delta in generation:
             whole = whole.then(delta)
+            if note is not None:
+                note(delta)
     return whole

@@ -35,7 +35,7 @@ def completed(settings: Settings, given_by: Mapping[str, str]) -> Settings:
         ubatch_size=min(settings.batch_size, settings.ubatch_size or settings.batch_size),
         chat_template=_chat_template(settings, given_by),
         api_key=settings.api_key + tuple(keys),
-        key_priorities=tuple((key, priority) for key, priority in keys.items() if priority),
+        key_priorities=tuple((key, priority) for key, priority in keys.items() if priority is not None),
     )
 
 
@@ -65,8 +65,8 @@ def _chat_template(settings: Settings, given_by: Mapping[str, str]) -> str:
     return _text_of(settings.chat_template_file, name)
 
 
-def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> dict[str, int]:
-    """The keys of the file with their priorities. A line is `KEY` or `KEY priority=N`; `#` begins a comment."""
+def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> dict[str, int | None]:
+    """The keys of the file with their priorities, None where there is none. A line is `KEY` or `KEY priority=N`; `#` begins a comment."""
     if settings.api_key_file is None:
         return {}
     name = given_by.get("api_key_file", "--api-key-file")
@@ -77,9 +77,9 @@ def _keys_of_file(settings: Settings, given_by: Mapping[str, str]) -> dict[str, 
     return keys
 
 
-def _key_of_line(line: str) -> tuple[str, int]:
+def _key_of_line(line: str) -> tuple[str, int | None]:
     found = KEY_WITH_PRIORITY.fullmatch(line)
-    return (found[1], int(found[2])) if found else (line, 0)
+    return (found[1], int(found[2])) if found else (line, None)
 
 
 def _text_of(file: Path, name: str) -> str:

@@ -186,7 +186,7 @@ class Settings:
         spelled("--queue-tokens", "MISTRAL_API_QUEUE_TOKENS", whole(0)),
     )  # fmt: skip
     request_timeout: float = option(
-        0.0, BATCHING, "Seconds until a request fails with 504, also while it waits, where it does not say. 0: never.",
+        0.0, BATCHING, "The most seconds until a request fails with 504, waiting included; it may ask for fewer. 0: no bound.",
         spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
     )  # fmt: skip
     cache_ram: int | None = option(
@@ -255,7 +255,7 @@ class Settings:
         spelled("--api-key", "LLAMA_API_KEY", words("at least one key", "KEYS")), repeats=True, secret=True,
     )  # fmt: skip
     api_key_file: Path | None = option(
-        None, ACCESS, "A file of keys, one a line; `priority=N` behind a key lets its requests wait for others. # begins a comment.",
+        None, ACCESS, "A file of keys, one a line; `priority=N` behind a key is the best that its requests get. # begins a comment.",
         spelled("--api-key-file", "LLAMA_ARG_API_KEY_FILE", path("the path of a file of keys")),
     )  # fmt: skip
     cors_origins: str = option(

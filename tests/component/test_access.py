@@ -72,6 +72,27 @@ async def test_cached_tokens_are_logged(server: LiveServer, lines: list[RequestL
     assert (lines[0].cached_tokens, lines[1].cached_tokens) == (0, 23)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_cached_tokens_are_summed_over_the_prompts_as_the_prompts_are(
+    server: LiveServer, lines: list[RequestLine], stream: bool
+) -> None:
+    for text in ("first beginning", "a second beginning"):
+        await server.post(TEXT, {"prompt": text, "max_tokens": 1})
+    asked = {"prompt": ["first beginning", "a second beginning"], "n": 2, "max_tokens": 2, "stream": stream}
+    await server.post(TEXT, asked)
+    assert lines[-1].prompt_tokens == 16 + 19
+    assert lines[-1].cached_tokens == 15 + 18
+    assert lines[-1].generated_tokens == 4 * 2
+
+
+async def test_the_model_of_the_log_is_the_one_that_served_whatever_the_client_called_it(
+    server: LiveServer, lines: list[RequestLine]
+) -> None:
+    answer = await server.post(TEXT, {**ASKED, "model": "x" * 8000})
+    assert answer.json()["model"] == "x" * 8000
+    assert lines[0].model == "models/fake.gguf"
+
+
 async def test_an_error_is_logged_by_its_label(server: LiveServer, lines: list[RequestLine]) -> None:
     await server.client.get("/nothing/at/all")
     await server.client.get(TEXT)
@@ -96,7 +117,10 @@ async def test_a_client_that_left_is_logged_as_gone(lines: list[RequestLine], st
     assert lines[0].client_gone
     assert lines[0].status == (200 if stream else 499)
     assert lines[0].finish_reason == ""
-    assert not stream or (lines[0].generated_tokens or 0) > 0
+    assert (lines[0].generated_tokens or 0) > 0
+    assert lines[0].cached_tokens == 0
+    assert 0 <= (lines[0].queue_seconds or 0) <= (lines[0].first_token_seconds or 0) <= lines[0].seconds
+    assert lines[0].first_token_seconds is not None
 
 
 async def test_exchanges_are_counted_by_route_and_status(server: LiveServer) -> None:

@@ -4,19 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from litestar.routes import BaseRoute, HTTPRoute
 
+from service.api.home import BUILT
+from service.settings import Settings
 from tests.support.live_server import LiveServer, live_server
 
 pytestmark = pytest.mark.anyio
 
-TESTS = Path(__file__).resolve().parent.parent
-LITESTARS_OWN = {"/docs/{path:str}"}
+LITESTARS_OWN = {("GET", "/docs/{path:str}")}
 """A page for wrong paths under /docs."""
+CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+TEXT = {"prompt": "Hi", "max_tokens": 1}
+GETS = {
+    "/": "/",
+    "/assets/{name:str}": f"/assets/{next((BUILT / 'assets').glob('*.js')).name}",
+    "/docs": "/docs",
+    "/docs/openapi.json": "/docs/openapi.json",
+    "/health": "/health",
+    "/health/live": "/health/live",
+    "/health/ready": "/health/ready",
+    "/metrics": "/metrics",
+    "/models": "/models",
+    "/models/{name:path}": "/models/models/fake.gguf",
+    "/props": "/props",
+    "/static/{file_path:path}": "/static/swagger-ui/swagger-ui.css",
+    "/v1/health": "/v1/health",
+    "/v1/models": "/v1/models",
+    "/v1/models/{name:path}": "/v1/models/models/fake.gguf",
+}
+"""A path of each route that is read."""
+POSTS: dict[str, dict[str, Any]] = {
+    "/apply-template": CHAT,
+    "/chat/completions": CHAT,
+    "/completion": TEXT,
+    "/completions": TEXT,
+    "/detokenize": {"tokens": [72]},
+    "/infer": CHAT,
+    "/props": {},
+    "/tokenize": {"content": "Hi"},
+    "/v1/chat/completions": CHAT,
+    "/v1/completions": TEXT,
+}
+"""A body for each route that takes one."""
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +129,18 @@ async def test_every_field_of_a_request_is_described(description: Any) -> None:
             assert schema.get("description") or "$ref" in str(schema), f"{name}.{field}"
 
 
-async def test_every_route_has_a_test(server: LiveServer) -> None:
-    written = "".join(path.read_text() for path in (TESTS / "component").glob("test_*.py"))
-    for route in server.app.routes:
-        if route.path not in LITESTARS_OWN:
-            fixed = route.path.partition("{")[0]
-            assert re.search(rf'"{re.escape(fixed)}["/]', written) or f'"{fixed}' in written, route.path
+async def test_every_route_answers_by_each_of_its_methods() -> None:
+    async with live_server(settings=Settings(props=True)) as server:
+        served = {(method, route.path) for route in server.app.routes for method in _methods(route)}
+        reads = {("GET", path) for path in GETS} | {("HEAD", path) for path in GETS if not path.startswith("/docs")}
+        assert served - LITESTARS_OWN == reads | {("POST", path) for path in POSTS}
+        for method, path in sorted(served - LITESTARS_OWN):
+            body = POSTS[path] if method == "POST" else None
+            answer = await server.client.request(method, path if body is not None else GETS[path], json=body)
+            assert answer.status_code == 200, f"{method} {path}: {answer.text}"
+            assert (answer.content == b"") is (method == "HEAD"), f"{method} {path}"
+
+
+def _methods(route: BaseRoute) -> set[str]:
+    """What a client calls; OPTIONS is Litestar's answer of its own."""
+    return {str(method) for method in route.methods} - {"OPTIONS"} if isinstance(route, HTTPRoute) else set()

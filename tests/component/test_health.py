@@ -10,6 +10,7 @@ import pytest
 from service.engine.interface import EngineState
 from service.engine.model import DecodeResult, Model
 from service.errors import ModelLoadError
+from tests.component.test_disconnects import until
 from tests.support.fake_model import FakeModel
 from tests.support.live_server import LiveServer, live_server
 
@@ -105,6 +106,23 @@ async def test_health_and_metrics_answer_while_a_step_takes_long() -> None:
             assert answer.status_code == 200
         server.model.gate.set()
         assert (await request).status_code == 200
+
+
+async def test_a_stuck_loop_is_neither_well_nor_ready_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine.loop.STUCK_SECONDS", 0.05)
+    async with live_server() as server:
+        server.model.gate.clear()
+        request = asyncio.create_task(server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1}))
+        await until(lambda: not server.engine.beating)
+        for path in HEALTH:
+            answer = await asyncio.wait_for(server.client.get(path), 2)
+            assert answer.status_code == 503
+            assert answer.json()["error"]["type"] == "unavailable_error"
+            assert "stuck" in answer.json()["error"]["message"]
+        assert 'mistral_api_errors_total{error="engine_stuck"} 4.0' in (await server.client.get("/metrics")).text
+        server.model.gate.set()
+        assert (await request).status_code == 200
+        assert await statuses(server) == [200, 200, 200, 200]
 
 
 async def test_a_dead_loop_is_told_everywhere_at_once(caplog: pytest.LogCaptureFixture) -> None:

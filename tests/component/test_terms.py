@@ -100,11 +100,12 @@ async def test_a_lower_priority_number_goes_first() -> None:
         assert await order_of_ends(server, requests) == ["urgent", "plain", "late"]
 
 
-async def test_a_key_bounds_the_priority_of_its_requests() -> None:
-    settings = Settings(api_key=("batch", "people"), key_priorities=(("batch", 10),))
+@pytest.mark.parametrize("bounds", [(("batch", 10),), (("batch", 0), ("people", -1))])
+async def test_a_key_bounds_the_priority_of_its_requests(bounds: tuple[tuple[str, int], ...]) -> None:
+    settings = Settings(api_key=("batch", "people"), key_priorities=bounds)
     batch, people = {"authorization": "Bearer batch"}, {"authorization": "Bearer people"}
     async with live_server(settings=settings, **slow(parallel=1)) as server:
-        requests = [("job", {"priority": -100}, batch), ("chat", {}, people)]
+        requests = [("job", {"priority": -100}, batch), ("chat", {"priority": -1}, people)]
         assert await order_of_ends(server, requests) == ["chat", "job"]
 
 

@@ -276,18 +276,7 @@ async def test_an_answer_names_the_model_that_was_asked_for_else_the_alias(asked
         assert infer["resp"]["model"] == "models/fake.gguf"
 
 
-async def test_properties_can_be_posted_only_where_that_is_switched_on() -> None:
-    async with live_server() as server:
-        refused = await server.post("/props", {})
-        assert refused.status_code == 501
-        assert refused.json()["error"]["type"] == "not_supported_error"
-    async with live_server(settings=Settings(props=True)) as server:
-        assert (await server.post("/props", {})).json() == {"success": True}
-
-
-async def test_properties_tell_what_is_ours_too(server: LiveServer) -> None:
-    props = (await server.client.get("/props")).json()
-    assert props["total_slots"] == 8
-    assert props["cpu_variant"] == "fake"
-    assert props["state"] == "ready"
-    assert props["default_generation_settings"]["n_ctx"] == 4096
+@pytest.mark.parametrize("asked", [True, False])
+async def test_settings_say_whether_each_token_has_timings(server: LiveServer, asked: bool) -> None:
+    answer = await server.post("/completion", {"prompt": "Hi", "n_predict": 1, "timings_per_token": asked})
+    assert answer.json()["generation_settings"]["timings_per_token"] is asked

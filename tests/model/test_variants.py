@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.engine.llama.library import library_folder, library_path
 from service.engine.llama.variants import NoVariantRuns, by_score, choose_variant, find_variants, program, refusal
 from service.errors import SettingError
+from tests.support.command import running_command
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = library_path(library_folder(), "ggml")
 BEST = "extern int ggml_backend_score(void) { return 1 << 30; }"
 KINDS = {
@@ -116,23 +115,20 @@ def test_a_build_for_one_cpu_is_tried_too(tmp_path: Path, best_real: str) -> Non
     assert choose_variant(REGISTRY, tmp_path).name == "default"
 
 
-def test_a_model_runs_on_the_next_library(tmp_path: Path, best_real: str, tiny_model_path: Path) -> None:
-    """In a process of its own: a process opens its kernels once."""
-    program = f"""
-import json, logging
-from pathlib import Path
-logging.basicConfig(level=logging.WARNING)
-from service.engine.llama.loading import load_model
-from service.engine.llama.options import LlamaOptions
-model = load_model(LlamaOptions({str(tiny_model_path)!r}, context=256, cpu_variants_dir=Path({str(tmp_path)!r})), lambda _: None)
-print(json.dumps([model.runtime.cpu_variant, model.runtime.anonymous_bytes]))
-model.close()
-"""
-    folder_with(tmp_path, "dies")
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
-    variant, anonymous = json.loads(run.stdout)
-    assert variant == best_real
-    assert 1 << 20 < anonymous < 1 << 30
-    assert "CPU kernels dies refused: killed by SIGILL" in run.stderr
+def test_the_service_comes_up_on_the_next_library_and_says_so_everywhere(
+    tmp_path: Path, best_real: str, tiny_model_path: Path
+) -> None:
+    folder = folder_with(tmp_path, "dies")
+    arguments = ("--model", str(tiny_model_path), "--ctx-size", "256", "--cpu-variants-dir", str(folder))
+    with running_command(*arguments) as command:
+        command.wait_for("ready")
+        props = httpx.get(f"{command.url}/props").json()
+        metrics = httpx.get(f"{command.url}/metrics").text
+        answer = httpx.post(f"{command.url}/v1/completions", json={"prompt": "Hi", "max_tokens": 2}, timeout=30)
+    assert answer.status_code == 200
+    assert props["cpu_variant"] == best_real
+    assert 1 << 20 < props["memory"]["anonymous"] < 1 << 30
+    assert f'cpu_variant="{best_real}"' in metrics
+    told = [str(line["event"]) for line in command.lines]
+    assert any(line.startswith("CPU kernels dies refused: killed by SIGILL") for line in told)
+    assert any(line.startswith("llama.cpp ") and line.endswith(f", CPU kernels {best_real}") for line in told)

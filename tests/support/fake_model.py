@@ -75,6 +75,7 @@ class FakeModel:
     window: int = 0
     fails: Callable[[Sequence[Rows]], DecodeResult] = lambda groups: DecodeResult.OK
     chat_template: str = CHAT_TEMPLATE
+    tool_template: str = ""
     pool: list[Cell] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
     decodes: int = 0
@@ -95,7 +96,7 @@ class FakeModel:
         return ModelInfo(
             path="models/fake.gguf", description="fake", architecture="fake", quantization="F32", parameters=1000, size=4000,
             vocabulary=VOCABULARY, vocabulary_type=1, embedding=8, trained_context=self.cells, bos_token="<s>",
-            eos_token="</s>", adds_bos=True, chat_template=self.chat_template,
+            eos_token="</s>", adds_bos=True, chat_template=self.chat_template, tool_template=self.tool_template,
         )  # fmt: skip
 
     @property

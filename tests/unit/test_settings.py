@@ -300,10 +300,10 @@ def test_this_process_own_environment_is_not_read(monkeypatch: pytest.MonkeyPatc
 
 def test_keys_of_a_file_may_have_a_priority(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    file.write_text("people\nbatch  priority=10\n# nobody priority=1\nwith space\n")
+    file.write_text("people\nbatch  priority=10\nguests priority=0\n# nobody priority=1\nwith space\n")
     settings = read("--api-key-file", str(file))
-    assert settings.api_key == ("people", "batch", "with space")
-    assert settings.key_priorities == (("batch", 10),)
+    assert settings.api_key == ("people", "batch", "guests", "with space")
+    assert settings.key_priorities == (("batch", 10), ("guests", 0))
 
 
 @pytest.mark.parametrize(("given", "prefix"), [("/llm", "/llm"), ("/a/b/", "/a/b"), ("/", ""), ("", "")])

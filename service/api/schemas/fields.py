@@ -59,6 +59,17 @@ class UnservedFields(Struct, kw_only=True):
     modalities: Unserved = None
     audio: Unserved = None
     web_search_options: Unserved = None
+    min_tokens: Unserved = None
+    stop_token_ids: Unserved = None
+    bad_words: Unserved = None
+    allowed_token_ids: Unserved = None
+    include_stop_str_in_output: Unserved = None
+    repetition_detection: Unserved = None
+    truncate_prompt_tokens: Unserved = None
+    structured_outputs: Unserved = None
+    return_token_ids: Unserved = None
+    prompt_logprobs: Unserved = None
+    logprob_token_ids: Unserved = None
 
 
 class SamplingFields(UnservedFields, kw_only=True):
@@ -110,7 +121,7 @@ class SamplingFields(UnservedFields, kw_only=True):
 class GenerationFields(SamplingFields, kw_only=True):
     """How much is generated and how it is told."""
 
-    model: Annotated[str | None, Meta(description="Any name; the one model answers and repeats it.")] = None
+    model: Annotated[ShortText | None, Meta(description="Any name; the one model answers and repeats it.")] = None
     stream: Annotated[bool | None, Meta(description="Send text as it comes, as server-sent events.")] = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[

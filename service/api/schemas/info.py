@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Health(Struct):
@@ -105,7 +105,7 @@ class Modalities(Struct):
 
 
 class Props(Struct, kw_only=True):
-    """The service and its model. What follows `is_sleeping` is ours; memory in bytes."""
+    """The service and its model. What follows `cors_proxy_enabled` is ours; memory in bytes."""
 
     default_generation_settings: DefaultGeneration
     total_slots: int
@@ -117,13 +117,16 @@ class Props(Struct, kw_only=True):
     endpoint_slots: bool = False
     endpoint_props: bool
     endpoint_metrics: bool = True
-    ui: bool = False
+    ui: bool
+    ui_settings: dict[str, Any] = {}
     chat_template: str
+    chat_template_tool_use: str | UnsetType = UNSET
     chat_template_caps: dict[str, bool]
     bos_token: str
     eos_token: str
     build_info: str
     is_sleeping: bool = False
+    cors_proxy_enabled: bool = False
     cpu_variant: str
     threads: int
     threads_batch: int

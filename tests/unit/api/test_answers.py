@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from service.api.answers import finish_reason, finite, piece_text, timings, token_logprobs, usage
+from service.api.completion_shape import CompletionShape
 from service.api.generation_settings import generation_settings
 from service.api.order import Order
 from service.api.sampling import FLOAT32
@@ -86,3 +87,15 @@ def test_probabilities_are_named_by_where_they_come_from(after: bool, keys: tupl
     assert set(entry) == {"id", "token", "bytes", *keys}
     assert len(entry[keys[1]]) == 2
     assert set(entry[keys[1]][0]) == {"id", "token", "bytes", keys[0]}
+
+
+@pytest.mark.parametrize(("after", "values"), [(False, (-0.5, -math.inf)), (True, (math.exp(-0.5), 0.0))])
+def test_openai_s_columns_are_logarithms_wherever_the_probabilities_come_from(
+    after: bool, values: tuple[float, float]
+) -> None:
+    chosen, other = TokenChance(5, b"a", values[0]), TokenChance(6, b"b", values[1])
+    answer = Delta(probabilities=(TokenProbabilities(chosen, (chosen, other)),), summary=make_summary())
+    logprobs = CompletionShape(make_order(after=after)).whole([answer]).choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.token_logprobs == [pytest.approx(-0.5)]
+    assert logprobs.top_logprobs == [{"a": pytest.approx(-0.5), "b": -FLOAT32}]

@@ -124,10 +124,12 @@ async def test_closing_aborts_what_has_not_ended(count: int) -> None:
 async def test_whole_answers_are_put_together() -> None:
     engine = Counter()
     choices = choose(engine, 2)
-    waiting = asyncio.create_task(choices.all())
+    noted: list[tuple[int, str]] = []
+    waiting = asyncio.create_task(choices.all(lambda index, delta: noted.append((index, delta.text))))
     await asyncio.sleep(0)
     for generation in engine.taken:
         generation.add(Delta(text="a"))
         generation.add(Delta(text="b"))
         generation.add(END)
     assert [(answer.text, answer.summary is not None) for answer in await waiting] == [("ab", True)] * 2
+    assert noted == [(0, "ab"), (1, "ab")]

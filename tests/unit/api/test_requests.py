@@ -28,7 +28,7 @@ from service.errors import InvalidRequest, NotServed
     ],
 )
 def test_a_list_with_a_number_is_one_prompt_and_any_other_several(prompt: Any, prompts: list[Any]) -> None:
-    assert [item for item, _ in split_prompts(prompt)] == prompts
+    assert split_prompts(prompt) == prompts
 
 
 @pytest.mark.parametrize("prompt", [[], [None], [{"prompt_string": "a"}], [True], [1.5]])

@@ -40,15 +40,16 @@ def test_a_large_prompt_is_let_in_when_a_place_is_free() -> None:
     assert door.waiting_tokens == 400
 
 
-def test_it_says_when_to_come_back_by_how_fast_others_leave() -> None:
+@pytest.mark.parametrize("idle", [0, 30_000])
+def test_it_says_when_to_come_back_by_how_fast_others_leave_while_there_are_any(idle: int) -> None:
     door = Door(make_limits(parallel=1, queue=0))
     for second in range(10):
         door.enter("x", 1, now=second * 4)
         door.start("x")
-        door.leave("x", now=second * 4)
-    door.enter("a", 1, now=40)
+        door.leave("x", now=second * 4 + 4)
+    door.enter("a", 1, now=40 + idle)
     with pytest.raises(QueueFull) as caught:
-        door.enter("b", 1, now=40)
+        door.enter("b", 1, now=40 + idle)
     assert caught.value.retry_after == 4
 
 
