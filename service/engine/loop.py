@@ -59,13 +59,15 @@ class Delivery:
 
 @dataclass(slots=True)
 class _Run:
-    """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed."""
+    """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed. `states_lost`: whatever
+    it computed, no sequence can be gone on from."""
 
     samples: dict[int, Sample] = field(default_factory=dict)
     failures: dict[int, ServiceError] = field(default_factory=dict)
     predicted_seconds: float = 0.0
     decode_seconds: float = 0.0
     sample_seconds: float = 0.0
+    states_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -175,11 +177,15 @@ class Loop:
             case Stop():
                 self._stopping = True
 
-    def _drop(self, request_id: str, outcome: Outcome) -> None:
+    def _drop(self, request_id: str, outcome: Outcome, error: ServiceError | None = None) -> None:
+        """A request leaves before its end, if it has not left yet; its reader is told why, if there is one."""
         record = self._scheduler.remove(request_id, outcome, self._clock())
-        if record is not None:
-            self._forget(request_id)
-            self._left.append((request_id, record))
+        if record is None:
+            return
+        self._forget(request_id)
+        self._left.append((request_id, record))
+        if error is not None:
+            self._failures.append((request_id, error))
 
     def _forget(self, request_id: str) -> None:
         if (sampler := self._samplers.pop(request_id, None)) is not None:
@@ -188,8 +194,7 @@ class Loop:
     def _expire(self, now: float) -> None:
         """Fails the requests whose deadline has come, wherever they are."""
         for request in self._scheduler.overdue(now):
-            self._drop(request.id, Outcome.OVERDUE)
-            self._failures.append((request.id, DeadlineExceeded(request.deadline)))
+            self._drop(request.id, Outcome.OVERDUE, DeadlineExceeded(request.deadline))
 
     # One step
 
@@ -200,10 +205,10 @@ class Loop:
             return
         self.pulse.since = began
         for index, error in run.failures.items():
-            request_id = plan.sequences[index].request.id
-            self._drop(request_id, Outcome.FAILED)
-            self._failures.append((request_id, error))
+            self._drop(plan.sequences[index].request.id, Outcome.FAILED, error)
         progress = self._scheduler.commit(plan, run.samples, self._clock())
+        if run.states_lost:
+            self._start_again(plan)
         for request_id, _ in progress.left:
             self._forget(request_id)
         self._left += progress.left
@@ -238,8 +243,7 @@ class Loop:
 
     def _start_again(self, plan: StepPlan) -> None:
         for request_id in self._scheduler.rewind(plan):
-            self._drop(request_id, Outcome.FAILED)
-            self._failures.append((request_id, RequestFailed("the model lost this request's state more than once")))
+            self._drop(request_id, Outcome.FAILED, RequestFailed("the model lost this request's state more than once"))
 
     def _decode(self, groups: tuple[Rows, ...], run: _Run) -> DecodeResult:
         began = self._clock()
@@ -255,6 +259,9 @@ class Loop:
                 self._sample(plan, run, (index,))
             else:
                 run.failures[index] = RequestFailed(f"the model could not compute this request ({result.value})")
+            if result is DecodeResult.LOST and not self._model.keeps_partial:
+                run.states_lost = True
+                break
         log.error("a step failed; of %d requests %d failed alone too", len(plan.rows), len(run.failures))
 
     def _sample(self, plan: StepPlan, run: _Run, computed: range | tuple[int, ...]) -> None:

@@ -94,6 +94,5 @@ class Bench:
 def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, shelf: int = 0, **limits: int) -> Bench:
     """`busy_prefill` prompt rows join a step in which somebody decodes; `shelf` tokens may be saved."""
     model = model or FakeModel()
-    return Bench(
-        model, make_limits(**{"context": model.cells, "batch": model.batch, **limits}), FixedPace(busy_prefill)
-    )
+    known = make_limits(**{"context": model.cells, "batch": model.batch, **limits})
+    return Bench(model, known, FixedPace(busy_prefill), shelf=shelf)

@@ -22,6 +22,7 @@ from service.engine.requests import (
     TokenChance,
     TokenProbabilities,
 )
+from service.errors import InvalidRequest
 
 BOS, END = 256, 257
 VOCABULARY = 258
@@ -63,8 +64,9 @@ class Cell:
 
 @dataclass
 class FakeModel:
-    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail. With a `window` cells of one
-    sequence only that are out of it are dropped at once (llama.cpp does so when it looks for a place)."""
+    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail, `refuses` whose sampler
+    cannot be made. With a `window` cells of one sequence only that are out of it are dropped at once (llama.cpp does so when it looks for a
+    place)."""
 
     cells: int = 256
     sequences: int = 16
@@ -74,6 +76,7 @@ class FakeModel:
     keeps_partial: bool = True
     window: int = 0
     fails: Callable[[Sequence[Rows]], DecodeResult] = lambda groups: DecodeResult.OK
+    refuses: Callable[[GenerationRequest], bool] = lambda request: False
     chat_template: str = CHAT_TEMPLATE
     pool: list[Cell] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -148,7 +151,7 @@ class FakeModel:
             assert not self.history(operation.sequence), f"{operation} into a sequence that is not empty"
             for position, token in enumerate(self.saved[operation.key]):
                 self.pool.append(Cell(position, token, {operation.sequence}))
-            assert len(self.pool) <= self.cells, f"{operation} without cells"
+            assert sum(bool(cell.owners) for cell in self.pool) <= self.cells, f"{operation} without cells"
 
     def decode(self, groups: Sequence[Rows]) -> DecodeResult:
         self.gate.wait()
@@ -192,6 +195,8 @@ class FakeModel:
         self.gate.set()
 
     def open_sampler(self, request: GenerationRequest) -> FakeSampler:
+        if self.refuses(request):
+            raise InvalidRequest("top_k must be another one", param="top_k")
         self.samplers += 1
         return FakeSampler(self, request.probabilities)
 

@@ -15,8 +15,8 @@ from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import END, FakeModel, continuation
 
-LONG = b"A system prompt that is long enough for the shelf to keep it, whatever comes behind. "
-BEGINNINGS = [b"", LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. ", b"<s>"]
+LONG = b" is a system prompt that is long enough for the shelf to keep it, whatever comes behind. "
+BEGINNINGS = [b"", b"A" + LONG, b"B" + LONG, b"C" + LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. "]
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -28,22 +28,23 @@ class AnyTraffic(RuleBasedStateMachine):
     model: FakeModel
 
     @initialize(
-        cells=st.integers(40, 260),
-        sequences=st.integers(3, 8),
+        cells=st.integers(40, 400),
+        sequences=st.integers(2, 8),
         parallel=st.integers(1, 3),
         rows=st.tuples(st.integers(4, 40), st.integers(1, 16)),
-        shelf=st.sampled_from([0, 100, 1000]),
+        shelf=st.sampled_from([0, 100, 200, 1000]),
     )
     def start(self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: int) -> None:
         batch, busy = rows
         self.model = FakeModel(
             cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13,
-            keeps_partial=self.partial, window=self.window,
+            keeps_partial=self.partial, window=self.window, refuses=lambda request: request.id in self.refused,
         )  # fmt: skip
         self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=0 if self.window else shelf)
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
         self.overdue: set[str] = set()
+        self.refused: set[str] = set()
         self.lengths: dict[str, int] = {}
 
     @rule(
@@ -61,6 +62,11 @@ class AnyTraffic(RuleBasedStateMachine):
     )
     def arrive(self, beginning: bytes, rest: bytes, length: int, options: dict[str, Any]) -> None:
         self._submit(list(beginning + rest), length, **options)
+
+    @rule(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(min_size=1, max_size=12), reuse=st.booleans())
+    def arrive_with_parameters_that_the_sampler_refuses(self, beginning: bytes, rest: bytes, reuse: bool) -> None:
+        self.refused.add(f"r{len(self.wanted)}")
+        self._submit(list(beginning + rest), 6, reuse_cache=reuse)
 
     @rule(count=st.integers(2, 4), beginning=st.binary(min_size=20, max_size=30))
     def arrive_together(self, count: int, beginning: bytes) -> None:
@@ -102,10 +108,10 @@ class AnyTraffic(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.bench.now += seconds
 
-    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS, DecodeResult.LOST]))
-    def stumble(self, result: DecodeResult) -> None:
-        """One decode fails, whatever is in it; alone its rows succeed again."""
-        answers = iter([result])
+    @rule(results=st.lists(st.sampled_from(list(DecodeResult)), min_size=1, max_size=3))
+    def stumble(self, results: list[DecodeResult]) -> None:
+        """The next decodes fail, whatever is in them: alone too, if there are several."""
+        answers = iter(results)
         self.model.fails = lambda groups: next(answers, DecodeResult.OK)
         self.bench.loop.turn()
         self.model.fails = lambda groups: DecodeResult.OK

@@ -315,6 +315,31 @@ def test_whole_states_are_all_lost_together() -> None:
         assert list(bench.texts[name].tokens) == continuation(name.encode() * 12, 8)
 
 
+def test_whole_states_that_are_lost_by_one_alone_are_lost_by_all() -> None:
+    model = FakeModel(keeps_partial=False)
+    bench = make_bench(model)
+    for name in ("a", "b", "c"):
+        submit(bench, name, name.encode() * 12)
+    bench.loop.turn()
+    answers = iter([DecodeResult.FAILED, DecodeResult.OK, DecodeResult.LOST])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.finish()
+    assert bench.outcomes == {"a": "length", "b": "failed", "c": "length"}
+    for name in ("a", "c"):
+        assert list(bench.texts[name].tokens) == continuation(name.encode() * 12, 8)
+
+
+def test_a_refused_sampler_leaves_nothing_to_the_next_request() -> None:
+    model = FakeModel(refuses=lambda request: request.id == "bad")
+    bench = make_bench(model)
+    submit(bench, "bad", b"x" * 12, reuse_cache=False)
+    bench.finish()
+    assert bench.failures == {"bad": "invalid_request"}
+    submit(bench, "good", b"y")
+    bench.finish()
+    assert list(bench.texts["good"].tokens) == continuation(b"y", 8)
+
+
 def test_nobody_waits_for_a_state_that_cannot_be_shared() -> None:
     bench = make_bench(FakeModel(keeps_partial=False), parallel=4)
     for index in range(4):
