@@ -88,6 +88,7 @@ class FakeModel:
     token_bytes: int = 1
     spare_bytes: int = 0
     saved: dict[int, list[int]] = field(default_factory=dict)
+    fetched: int = 0
     logits: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -148,6 +149,7 @@ class FakeModel:
         elif isinstance(operation, Drop):
             del self.saved[operation.key]
         else:
+            self.fetched += 1
             assert not self.history(operation.sequence), f"{operation} into a sequence that is not empty"
             for position, token in enumerate(self.saved[operation.key]):
                 self.pool.append(Cell(position, token, {operation.sequence}))
