@@ -95,6 +95,7 @@ class Engine:
                 )
             self._stuck_noted = True
             return False
+        self._stuck_noted = False
         return True
 
     @property
@@ -182,11 +183,11 @@ class Engine:
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""
-        door = self._check(request)
-        door.enter(request.id, len(request.prompt), monotonic())
+        door, now = self._check(request), monotonic()
+        door.enter(request.id, len(request.prompt), now)
         generation = Generation(request, self._abort)
         self._open[request.id] = generation
-        self._inbox.put(Submit(request))
+        self._inbox.put(Submit(request, now))
         return generation
 
     def _check(self, request: GenerationRequest) -> Door:

@@ -19,16 +19,19 @@ log = logging.getLogger("engine")
 
 
 STUCK_SECONDS, STUCK_FACTOR = 60.0, 10.0
-"""A loop that has ended no step for this long, and for so many times as long as the step should take, is stuck."""
+"""A loop that is at one step for this long, and for so many times as long as the step should take, is stuck."""
+STUCK_UNKNOWN_SECONDS = 3600.0
+"""The same for a step of which nothing is known: the first one without a warm-up may be a batch of prompt rows on the slowest machine."""
 IDLE_BEFORE_CHECK = 1.0
 """Seconds without work after which the books are counted out once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A request comes in."""
+    """A request came in at the time `arrived`, by the loop's clock."""
 
     request: GenerationRequest
+    arrived: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,8 @@ class _Run:
 class Pulse:
     """What others may know of the loop while it runs; written by its thread, read by any.
 
-    `since` is when it began what it is at (None: idle), `predicted` how many seconds a step should take, `serving` whose rows are in it,
-    `running` how many requests hold a place.
+    `since` is when it began the step that it is at (None: idle), `predicted` how many seconds that should take (0.0: nothing is known),
+    `serving` whose rows are in it, `running` how many requests hold a place.
     """
 
     since: float | None = None
@@ -86,7 +89,8 @@ class Pulse:
     def stuck(self, now: float) -> bool:
         """Whether no step has ended for so long that none will."""
         since = self.since
-        return since is not None and now - since > max(STUCK_SECONDS, STUCK_FACTOR * self.predicted)
+        longest = max(STUCK_SECONDS, STUCK_FACTOR * self.predicted) if self.predicted else STUCK_UNKNOWN_SECONDS
+        return since is not None and now - since > longest
 
 
 class Loop:
@@ -122,9 +126,7 @@ class Loop:
 
     def turn(self) -> None:
         """One step, if there is anything to compute."""
-        began = self._clock()
-        if self.pulse.since is None:
-            self.pulse.since = began
+        began = self.pulse.since = self._clock()
         self._expire(began)
         if self._threads is not None and (count := self._threads.poll(began)) is not None:
             self._model.set_threads(count)
@@ -170,8 +172,8 @@ class Loop:
     def handle(self, message: Message) -> None:
         """Takes note of one message."""
         match message:
-            case Submit(request):
-                self._scheduler.add(request, self._clock())
+            case Submit(request, arrived):
+                self._scheduler.add(request, arrived)
             case Abort(request_id):
                 self._drop(request_id, Outcome.ABORTED)
             case Stop():
@@ -203,7 +205,6 @@ class Loop:
         run = self._carry_out(plan)
         if run is None:
             return
-        self.pulse.since = began
         for index, error in run.failures.items():
             self._drop(plan.sequences[index].request.id, Outcome.FAILED, error)
         progress = self._scheduler.commit(plan, run.samples, self._clock())

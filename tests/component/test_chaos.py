@@ -24,7 +24,15 @@ from service.engine.generation import Generation
 from service.engine.interface import EngineOptions
 from service.engine.loop import Delivery, Loop, Message
 from service.engine.model import DecodeResult, Model, Rows
-from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, SamplingParams, StepStats, StopReason
+from service.engine.requests import (
+    Delta,
+    GenerationRequest,
+    Outcome,
+    RequestRecord,
+    SamplingParams,
+    StepStats,
+    StopReason,
+)
 from service.engine.scheduler import MOST_LOSSES, Scheduler
 from service.engine.sequence import Sequence as RequestInFlight
 from service.engine.threads import ThreadWatch
@@ -38,7 +46,15 @@ CLIENTS = 36
 CELLS, END_EVERY = 144, 8
 OPTIONS = EngineOptions(parallel=6, split_context=False, queue=24, queue_tokens=1200, calibrate=False, saved_bytes=300)
 LONG = b" is a beginning that is long enough to be saved when it has to leave. "
-BEGINNINGS = [b"", b"", b"A" + LONG, b"B" + LONG, b"C" + LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. "]
+BEGINNINGS = [
+    b"",
+    b"",
+    b"A" + LONG,
+    b"B" + LONG,
+    b"C" + LONG,
+    b"You are a helpful assistant. ",
+    b"You are a helpful pirate. ",
+]
 DECODES_BETWEEN_COUNTS = 64
 FAILURES = {DecodeResult.FAILED: 0.02, DecodeResult.NO_CELLS: 0.02, DecodeResult.ABORTED: 0.01, DecodeResult.LOST: 0.01}
 
@@ -48,7 +64,7 @@ alone = cache(lambda prompt, length: tuple(continuation(prompt, length, end_ever
 
 
 class JumpingClock:
-    """The loop's clock: real time, with jumps of up to an hour now and then."""
+    """The engine's and its loop's clock: real time, with jumps of up to an hour now and then."""
 
     def __init__(self) -> None:
         self._random = Random(f"{SEED}/clock")
@@ -65,6 +81,7 @@ class Watch:
     """What is seen of the engine from inside: its loop, who failed alone, and who left when."""
 
     model: FakeModel
+    clock: JumpingClock = field(default_factory=JumpingClock)
     random: Random = field(default_factory=lambda: Random(f"{SEED}/decodes"))
     loop: Loop | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -98,7 +115,7 @@ class Watch:
                 self.outcomes[name] = record.outcome
             deliver(delivery)
 
-        self.loop = Loop(model, scheduler, inbox, checked, threads=threads, clock=JumpingClock())
+        self.loop = Loop(model, scheduler, inbox, checked, threads=threads, clock=self.clock)
         return self.loop
 
     def decide(self, groups: Sequence[Rows]) -> DecodeResult:
@@ -275,6 +292,7 @@ async def test_in_a_storm_no_request_is_lost_none_answers_twice_and_nothing_stay
     watch, tally = Watch(model), Tally()
     model.fails = watch.decide
     monkeypatch.setattr("service.engine.engine.Loop", watch.make_loop)
+    monkeypatch.setattr("service.engine.engine.monotonic", watch.clock)
     before = living()
     engine = Engine(lambda progress: model, OPTIONS, tally)
     engine.start()
@@ -299,11 +317,11 @@ def check_outcomes(watch: Watch, tally: Tally) -> None:
     records, seen = tally.records, tally.seen
     well = records[Outcome.STOP] + records[Outcome.LENGTH]
     assert seen.total() == records.total()
-    # Who leaves while his text's end is on its way is gone for himself and well for the engine.
-    assert seen["well"] <= well <= seen["well"] + seen["left"]
+    # Who leaves while his text's end is on its way, or is told of his deadline then, is gone for himself and well for the engine.
+    assert seen["well"] <= well <= seen["well"] + seen["left"] + seen["overdue"]
     assert records[Outcome.ABORTED] <= seen["left"]
-    assert seen["overdue"] <= records[Outcome.OVERDUE] <= seen["overdue"] + seen["left"]
-    assert seen["failed"] <= records[Outcome.FAILED] <= seen["failed"] + seen["left"]
+    assert records[Outcome.OVERDUE] <= seen["overdue"] + seen["left"]
+    assert seen["failed"] <= records[Outcome.FAILED] <= seen["failed"] + seen["left"] + seen["overdue"]
     assert watch.failed_alone == 0, "rows that failed alone, and no request did"
     if REQUESTS >= 10_000:
         happened = (watch.failed, tally.merged, tally.preemptions, tally.reused, tally.refused)

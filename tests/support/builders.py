@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from service.engine.kv_cache import KvCache
-from service.engine.loop import Delivery, Loop, Message
+from service.engine.loop import Delivery, Loop, Message, Submit
 from service.engine.model import Model, Rows
 from service.engine.pace import Pace
 from service.engine.requests import Delta, EngineLimits, GenerationRequest
@@ -70,6 +70,10 @@ class Bench:
         """A clock of the test's own: each look at it takes a millisecond."""
         self.now += 0.001
         return self.now
+
+    def submit(self, request: GenerationRequest) -> None:
+        """It arrives now."""
+        self.loop.handle(Submit(request, self.tick()))
 
     def receive(self, delivery: Delivery) -> None:
         self.steps.append(delivery)

@@ -10,13 +10,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.engine.loop import Abort, Submit
+from service.engine.loop import Abort
 from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import END, FakeModel, continuation
 
 LONG = b" is a system prompt that is long enough for the shelf to keep it, whatever comes behind. "
-BEGINNINGS = [b"", b"A" + LONG, b"B" + LONG, b"C" + LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. "]
+BEGINNINGS = [
+    b"",
+    b"A" + LONG,
+    b"B" + LONG,
+    b"C" + LONG,
+    b"You are a helpful assistant. ",
+    b"You are a helpful pirate. ",
+]
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -86,7 +93,7 @@ class AnyTraffic(RuleBasedStateMachine):
         prompt = [token for token in prompt if token != END][: self.model.cells - 1]
         name = f"r{len(self.wanted)}"
         self.wanted[name] = prompt
-        self.bench.loop.handle(Submit(make_request(name, prompt, max_tokens=length, **options)))
+        self.bench.submit(make_request(name, prompt, max_tokens=length, **options))
         self.lengths[name] = length
         if options.get("deadline"):
             self.overdue.add(name)
@@ -191,7 +198,7 @@ def test_every_text_of_a_grid_of_requests_and_slots_is_the_text_alone(requests: 
     bench = make_bench(FakeModel(cells=120, sequences=12, batch=24), parallel=parallel)
     prompts = {f"r{i}": b"Once upon a time " + b"xyz"[: i % 3] + bytes([97 + i]) for i in range(requests)}
     for name, prompt in prompts.items():
-        bench.loop.handle(Submit(make_request(name, prompt, max_tokens=20)))
+        bench.submit(make_request(name, prompt, max_tokens=20))
     bench.finish()
     assert {name: list(delta.tokens) for name, delta in bench.texts.items()} == {
         name: continuation(list(prompt), 20) for name, prompt in prompts.items()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.engine.loop import Abort, Submit
+from service.engine.loop import Abort
 from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import FakeModel, continuation
 
 
 def submit(bench: Bench, name: str, prompt: bytes, **options: Any) -> None:
-    bench.loop.handle(Submit(make_request(name, prompt, **options)))
+    bench.submit(make_request(name, prompt, **options))
 
 
 def test_a_prompt_alone_takes_the_whole_batch() -> None:
