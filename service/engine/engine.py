@@ -225,7 +225,12 @@ class Engine:
             limits = self._measure(model)
             shelf = Shelf(self._saved_bytes(model), model.token_bytes)
             cache = KvCache(
-                model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf, reaches=model.reaches
+                model.cells,
+                model.sequences,
+                partial=model.keeps_partial,
+                windowed=model.windowed,
+                shelf=shelf,
+                reaches=model.reaches,
             )
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:

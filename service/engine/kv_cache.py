@@ -67,7 +67,8 @@ WORTH_FETCHING = 64
 
 class KvCache:
     """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models); `reaches(slot, length)`
-    is asked before a prefix is shared (engine/model.py)."""
+    is asked before a prefix is shared (engine/model.py). `shares_running`: of a request that goes on any prefix can be shared, neither
+    whole states nor a sliding window (`windowed`) prevent it."""
 
     def __init__(
         self,
@@ -75,12 +76,14 @@ class KvCache:
         sequences: int,
         *,
         partial: bool = True,
+        windowed: bool = False,
         shelf: Shelf | None = None,
         reaches: Callable[[int, int], bool] = lambda _slot, _length: True,
     ) -> None:
         self.total = cells
         self._shelf = shelf if partial else None
         self.partial = partial
+        self.shares_running = partial and not windowed
         self._reaches = reaches
         self._fresh: set[int] = set()
         self._holders: dict[int, Holder] = {}

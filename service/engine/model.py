@@ -121,6 +121,10 @@ class Model(Protocol):
     def keeps_partial(self) -> bool:
         """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
 
+    @property
+    def windowed(self) -> bool:
+        """Whether layers see a sliding window only, so that a sequence that goes on may lose the tokens before it."""
+
     def reaches(self, sequence: int, length: int) -> bool:
         """Whether `sequence`, which has at least `length` tokens, could be gone on with after so many of them. A model with a sliding
         window may give cells to others that are out of its window; so what it still has is known only to itself. As of the last decode.

@@ -10,7 +10,7 @@ from typing import Any
 from service.engine.kv_cache import KvCache
 from service.engine.loop import Delivery, Loop, Message, Submit
 from service.engine.model import Model, Rows
-from service.engine.pace import Pace
+from service.engine.pace import Pace, Prompt
 from service.engine.requests import Delta, EngineLimits, GenerationRequest
 from service.engine.scheduler import Scheduler
 from service.engine.shelf import Shelf
@@ -29,7 +29,7 @@ class FixedPace:
 
     rows: int
 
-    def prompt_rows(self, decoding: Sequence[Rows], context: int, most: int) -> int:
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
         return min(self.rows, most)
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
@@ -60,8 +60,9 @@ class Bench:
     def __post_init__(self) -> None:
         model = self.model
         self.cache = KvCache(
-            model.cells, model.sequences, partial=model.keeps_partial, reaches=model.reaches, shelf=Shelf(self.shelf, 1)
-        )
+            model.cells, model.sequences, partial=model.keeps_partial, windowed=model.windowed, reaches=model.reaches,
+            shelf=Shelf(self.shelf, 1),
+        )  # fmt: skip
         self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)

@@ -106,6 +106,10 @@ class FakeModel:
     def runtime(self) -> RuntimeInfo:
         return RuntimeInfo("b0-fake", "fake", 1, 1, self.cells, 0, 0)
 
+    @property
+    def windowed(self) -> bool:
+        return self.window > 0
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         return [BOS] * add_special + list(text.encode())
 

@@ -60,7 +60,8 @@ class LlamaModel:
         self.batch = int(native.llama_n_batch(context))
         self.keeps_partial = not (native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model))
         self._window = int(native.llama_model_n_swa(model))
-        self.saves = self.keeps_partial and not self._window  # what was saved is cut to any length later
+        self.windowed = self._window > 0
+        self.saves = self.keeps_partial and not self.windowed  # what was saved is cut to any length later
         self._model = model
         self._context = context
         self._memory = native.llama_get_memory(context)

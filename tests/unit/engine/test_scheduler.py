@@ -234,6 +234,34 @@ def test_a_stranger_is_not_held_up_by_those_who_wait_for_a_leader() -> None:
     assert "d" in bench.texts
 
 
+def test_waiting_for_a_leader_never_takes_longer_than_computing_alone() -> None:
+    """A leader stands behind a longer prompt; whoever waits for its beginning would be the shortest, or the first, alone."""
+    turns = {}
+    for salt in ("", "alone"):
+        for priority in (0, -100):
+            bench = make_bench(FakeModel(cells=4096, batch=64), parallel=8)
+            shared = b"beginning " * 20
+            submit(bench, "first", b"f" * 1500)
+            submit(bench, "leader", shared + b"l" * 1200)
+            bench.loop.turn()
+            submit(bench, "short", b"s" * 600)
+            submit(bench, "follower", shared + b"f", salt=salt, priority=priority)
+            turns[salt, priority] = 0
+            while "follower" not in bench.texts:
+                bench.loop.turn()
+                turns[salt, priority] += 1
+    assert turns["", 0] <= turns["alone", 0] + 1, "the step after the join computes its own rest"
+    assert turns["", -100] <= turns["alone", -100] + 1
+
+
+def test_nobody_waits_for_a_leader_that_a_window_makes_forget() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64, window=12), parallel=4)
+    for name in "ab":
+        submit(bench, name, b"the same long beginning " * 8 + name.encode())
+    bench.loop.turn()
+    assert bench.scheduler.running == 2
+
+
 def test_a_lower_priority_number_is_let_in_sooner() -> None:
     bench = make_bench(parallel=1)
     submit(bench, "first", b"1", max_tokens=1)
