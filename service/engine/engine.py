@@ -202,6 +202,7 @@ class Engine:
             )
         if len(request.prompt) >= self.limits.context:
             raise ContextExceeded(len(request.prompt), self.limits.context)
+        self.model.check_sampling(request.sampling)
         if request.id in self._open:
             raise InvalidRequest(f"id: a request {request.id!r} is already running", param="id")
         if self._door is None:
@@ -222,6 +223,7 @@ class Engine:
     def _run(self) -> None:
         try:
             model = self._load(self._report_progress)
+            self._check_defaults(model)
             limits = self._measure(model)
             shelf = Shelf(self._saved_bytes(model), model.token_bytes)
             cache = KvCache(
@@ -250,6 +252,12 @@ class Engine:
         except BaseException as error:
             log.exception("the engine's loop has died")
             self._call(self._died, error)
+
+    def _check_defaults(self, model: Model) -> None:
+        try:
+            model.check_sampling(self._options.sampling)
+        except InvalidRequest as error:
+            raise StartError(f"the sampling parameters that are set cannot be used: {error.message}") from error
 
     def _measure(self, model: Model) -> EngineLimits:
         options = self._options

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, SamplingParams, ThreadCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,9 @@ class Model(Protocol):
 
     def set_threads(self, count: ThreadCount) -> None:
         """Takes effect with the next decode."""
+
+    def check_sampling(self, params: SamplingParams) -> None:
+        """Raises InvalidRequest on parameters that no sampler can take. Safe in any thread."""
 
     def open_sampler(self, request: GenerationRequest) -> Sampler:
         """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""

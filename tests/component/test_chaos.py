@@ -58,7 +58,7 @@ BEGINNINGS = [
 DECODES_BETWEEN_COUNTS = 64
 FAILURES = {DecodeResult.FAILED: 0.02, DecodeResult.NO_CELLS: 0.02, DecodeResult.ABORTED: 0.01, DecodeResult.LOST: 0.01}
 
-REFUSED_SAMPLING = SamplingParams(top_k=-7)
+REFUSED_SAMPLING = SamplingParams(seed=7)
 
 alone = cache(lambda prompt, length: tuple(continuation(prompt, length, end_every=END_EVERY)))
 

@@ -18,6 +18,7 @@ from service.engine.requests import (
     ModelInfo,
     RuntimeInfo,
     Sample,
+    SamplingParams,
     ThreadCount,
     TokenChance,
     TokenProbabilities,
@@ -200,9 +201,14 @@ class FakeModel:
     def interrupt(self) -> None:
         self.gate.set()
 
+    def check_sampling(self, params: SamplingParams) -> None:
+        """What `refuses` refuses is found out later."""
+        if params.top_k < -1:
+            raise InvalidRequest(f"top_k must be -1 or more, not {params.top_k}", param="top_k")
+
     def open_sampler(self, request: GenerationRequest) -> FakeSampler:
         if self.refuses(request):
-            raise InvalidRequest("top_k must be another one", param="top_k")
+            raise InvalidRequest("these parameters cannot be taken", param="seed")
         self.samplers += 1
         return FakeSampler(self, request.probabilities)
 

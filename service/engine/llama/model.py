@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from service.engine.llama.batch import Batch
 from service.engine.llama.chain import Chain, NativeSampler
 from service.engine.llama.dry import DrySamplers
+from service.engine.llama.parameters import check
 from service.engine.llama.sampler import LlamaSampler
 from service.engine.llama.state import SavedSequences
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Drop, Load, Rows, Save
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, SamplingParams, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
 NOTHING_COMPUTED = (1, -1)
@@ -134,6 +135,9 @@ class LlamaModel:
     def set_threads(self, count: ThreadCount) -> None:
         native.llama_set_n_threads(self._context, count.decode, count.batch)
         self.runtime = replace(self.runtime, threads=count.decode, threads_batch=count.batch)
+
+    def check_sampling(self, params: SamplingParams) -> None:
+        check(params, self._vocabulary.size)
 
     def open_sampler(self, request: GenerationRequest) -> LlamaSampler:
         """Raises InvalidRequest on parameters that the native chain cannot take."""

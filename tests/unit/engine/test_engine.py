@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from service.engine.generation import collect
 from service.engine.interface import EngineOptions, EngineState
 from service.engine.loop import Pulse
 from service.engine.model import DecodeResult, Model, Rows
-from service.engine.requests import RequestRecord, StepStats
+from service.engine.requests import RequestRecord, SamplingParams, StepStats
 from service.errors import (
     ContextExceeded,
     DeadlineExceeded,
@@ -149,7 +150,20 @@ def test_what_cannot_be_served_is_refused_at_the_door() -> None:
             ]:
                 with pytest.raises(error):
                     engine.submit(make_request("a", prompt))
+            with pytest.raises(InvalidRequest, match="top_k"):
+                engine.submit(make_request("a", b"x", sampling=SamplingParams(top_k=-2)))
             assert engine.running == 0
+
+    run(scenario)
+
+
+def test_defaults_that_the_model_cannot_take_end_the_start() -> None:
+    async def scenario() -> None:
+        engine = Engine(lambda progress: FakeModel(), replace(OPTIONS, sampling=SamplingParams(top_k=-2)))
+        engine.start()
+        with pytest.raises(StartError, match=r"sampling parameters .* top_k must be"):
+            await engine.wait_loaded()
+        await engine.stop()
 
     run(scenario)
 
