@@ -63,7 +63,7 @@ class Delivery:
 @dataclass(slots=True)
 class _Run:
     """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed. `states_lost`: whatever
-    it computed, no sequence can be gone on from."""
+    it computed, no sequence can be gone on from. `token_gaps`: seconds since the last token of each text that went on."""
 
     samples: dict[int, Sample] = field(default_factory=dict)
     failures: dict[int, ServiceError] = field(default_factory=dict)
@@ -71,6 +71,7 @@ class _Run:
     decode_seconds: float = 0.0
     sample_seconds: float = 0.0
     states_lost: bool = False
+    token_gaps: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -213,6 +214,7 @@ class Loop:
         for request_id, _ in progress.left:
             self._forget(request_id)
         self._left += progress.left
+        run.token_gaps = progress.gaps
         delivery = self._delivery(plan, run, self._clock() - began)
         delivery.deltas = progress.deltas
         self._deliver(delivery)
@@ -309,4 +311,5 @@ class Loop:
             used_cells=used,
             cached_cells=cached,
             total_cells=total,
+            token_gaps=tuple(run.token_gaps),
         )

@@ -289,6 +289,8 @@ class Scheduler:
         answer = self._answers[sequence.request.id]
         if sample is not None:
             delta = answer.take(sample, now)
+            if sequence.gap is not None:
+                progress.gaps.append(sequence.gap)
         elif not sequence.generates:
             delta = answer.end_prompt(now)
         else:

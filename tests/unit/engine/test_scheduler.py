@@ -281,6 +281,18 @@ def test_nobody_starves_behind_urgent_ones() -> None:
     assert list(bench.outcomes).index("patient") < 7
 
 
+def test_the_time_between_two_tokens_has_the_pauses_in_it() -> None:
+    answers = iter([DecodeResult.OK, DecodeResult.ABORTED, DecodeResult.OK])
+    bench = make_bench(FakeModel(fails=lambda groups: next(answers)))
+    submit(bench, "a", b"x", max_tokens=2)
+    bench.loop.turn()
+    bench.now += 3
+    bench.loop.turn()
+    bench.now += 4
+    bench.loop.turn()
+    assert [round(gap) for step in bench.steps for gap in step.stats.token_gaps] == [7]
+
+
 def test_the_least_important_makes_way_when_cells_run_out() -> None:
     bench = make_bench(FakeModel(cells=60, batch=32), parallel=3)
     submit(bench, "low", b"l" * 8, max_tokens=40, priority=9)
