@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -198,6 +199,34 @@ def test_leaving_a_generation_aborts_it() -> None:
             await asyncio.sleep(0.1)
             assert [record.outcome.value for record in notes.records] == ["aborted"]
             assert model.samplers == 0
+
+    run(scenario)
+
+
+def test_the_place_of_a_client_that_leaves_during_a_step_is_another_ones_in_the_next() -> None:
+    async def scenario() -> None:
+        model, steps, left = FakeModel(), [], Event()
+        here = asyncio.get_running_loop()
+        async with running(model, replace(OPTIONS, parallel=1)) as engine:
+            leaving = engine.submit(make_request("a", b"x", max_tokens=200))
+            waiting = engine.submit(make_request("b", b"yyyyy", max_tokens=3))
+
+            def leave() -> None:
+                leaving.abort()
+                left.set()
+
+            def look(groups: Sequence[Rows]) -> DecodeResult:
+                steps.append([len(group.tokens) for group in groups])
+                if len(steps) == 5:
+                    here.call_soon_threadsafe(leave)
+                    assert left.wait(2)
+                return DecodeResult.OK
+
+            model.fails = look
+            assert (await collect(waiting)).generated_tokens == 3
+            assert steps[4:] == [[1], [5], [1], [1]], (
+                "the step in which it left, and the very next has the other's prompt"
+            )
 
     run(scenario)
 
