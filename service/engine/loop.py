@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from service.engine.model import DecodeResult, Model, Rows, Sampler
+from service.engine.pulse import Pulse
 from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
 from service.engine.scheduler import Scheduler
 from service.engine.step import NO_STEP, News, StepPlan
@@ -18,10 +19,6 @@ from service.errors import DeadlineExceeded, RequestFailed, ServiceError
 log = logging.getLogger("engine")
 
 
-STUCK_SECONDS, STUCK_FACTOR = 60.0, 10.0
-"""A loop that is at one step for this long, and for so many times as long as the step should take, is stuck."""
-STUCK_UNKNOWN_SECONDS = 3600.0
-"""The same for a step of which nothing is known: the first one without a warm-up may be a batch of prompt rows on the slowest machine."""
 IDLE_BEFORE_CHECK = 1.0
 """Seconds without work after which the books are counted out once."""
 
@@ -72,26 +69,6 @@ class _Run:
     sample_seconds: float = 0.0
     states_lost: bool = False
     token_gaps: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Pulse:
-    """What others may know of the loop while it runs; written by its thread, read by any.
-
-    `since` is when it began the step that it is at (None: idle), `predicted` how many seconds that should take (0.0: nothing is known),
-    `serving` whose rows are in it, `running` how many requests hold a place.
-    """
-
-    since: float | None = None
-    predicted: float = 0.0
-    serving: frozenset[str] = frozenset()
-    running: int = 0
-
-    def stuck(self, now: float) -> bool:
-        """Whether no step has ended for so long that none will."""
-        since = self.since
-        longest = max(STUCK_SECONDS, STUCK_FACTOR * self.predicted) if self.predicted else STUCK_UNKNOWN_SECONDS
-        return since is not None and now - since > longest
 
 
 class Loop:

@@ -13,8 +13,8 @@ import pytest
 from service.engine.engine import Engine
 from service.engine.generation import collect
 from service.engine.interface import EngineOptions, EngineState
-from service.engine.loop import Pulse
 from service.engine.model import DecodeResult, Model, Rows
+from service.engine.pulse import Pulse
 from service.engine.requests import RequestRecord, SamplingParams, StepStats
 from service.errors import (
     ContextExceeded,
@@ -404,7 +404,7 @@ def test_the_engine_says_once_each_time_that_it_is_stuck(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr("service.engine.loop.STUCK_SECONDS", 0.05)
+        monkeypatch.setattr("service.engine.pulse.STUCK_SECONDS", 0.05)
         model = FakeModel()
         async with running(model) as engine:
             await collect(engine.submit(make_request("first", b"x")))
