@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 from service.engine.engine import Engine
 from service.engine.interface import EngineOptions, Observer
 from service.engine.llama.loading import model_loader
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
-from service.engine.requests import ThreadCount
+from service.engine.requests import SamplingParams, ThreadCount
 from service.engine.threads import ThreadWatch, ThreadWishes
 from service.settings import Settings
 
@@ -38,6 +39,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         token_gap=settings.token_gap_ms / 1000,
         calibrate=settings.warmup,
         saved_bytes=_saved_bytes(settings.cache_ram),
+        sampling=SamplingParams(**asdict(settings.sampling)),
     )
 
 

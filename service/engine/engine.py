@@ -17,13 +17,13 @@ from service.engine.calibration import calibrate
 from service.engine.door import Door
 from service.engine.generation import Generation
 from service.engine.interface import EngineOptions, EngineState, Observer
-from service.engine.kv_cache import KvCache
-from service.engine.loop import Abort, Delivery, Loop, Message, Pulse, Stop, Submit
+from service.engine.loop import Abort, Delivery, Loop, Message, Stop, Submit
 from service.engine.model import Model, ModelLoader
 from service.engine.pace import LearnedPace
+from service.engine.pulse import Pulse
 from service.engine.requests import EngineLimits, GenerationRequest, StepStats
 from service.engine.scheduler import Scheduler
-from service.engine.shelf import Shelf
+from service.engine.sizing import cache_of, check_defaults, limits_of
 from service.engine.threads import ThreadWatch
 from service.errors import (
     ContextExceeded,
@@ -37,10 +37,6 @@ from service.errors import (
 
 log = logging.getLogger("engine")
 
-MOST_SAVED_BYTES, SPARED_FOR_SAVING = 8 << 30, 0.25
-"""Of the host's memory, for prefixes that left the pool, where no number is set."""
-QUEUED_POOLS = 4
-"""How often the prompts that wait may fill the pool, where no number is set."""
 DRAIN_RETRY_SECONDS = 1.0
 """When to try again, at another replica: this one is going away."""
 
@@ -92,6 +88,7 @@ class Engine:
                 )
             self._stuck_noted = True
             return False
+        self._stuck_noted = False
         return True
 
     @property
@@ -165,11 +162,11 @@ class Engine:
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""
-        door = self._check(request)
-        door.enter(request.id, len(request.prompt), monotonic())
+        door, now = self._check(request), monotonic()
+        door.enter(request.id, len(request.prompt), now)
         generation = Generation(request, self._abort)
         self._open[request.id] = generation
-        self._inbox.put(Submit(request))
+        self._inbox.put(Submit(request, now))
         return generation
 
     def _check(self, request: GenerationRequest) -> Door:
@@ -184,6 +181,7 @@ class Engine:
             )
         if len(request.prompt) >= self.limits.context:
             raise ContextExceeded(len(request.prompt), self.limits.context)
+        self.model.check_sampling(request.sampling)
         if request.id in self._open:
             raise InvalidRequest(f"id: a request {request.id!r} is already running", param="id")
         if self._door is None:
@@ -204,15 +202,13 @@ class Engine:
     def _run(self) -> None:
         try:
             model = self._load(self._report_progress)
-            limits = self._measure(model)
-            shelf = Shelf(self._saved_bytes(model), model.token_bytes)
-            cache = KvCache(
-                model.cells, model.sequences, partial=model.keeps_partial, shelf=shelf, reaches=model.reaches
-            )
+            check_defaults(model, self._options)
+            limits = limits_of(model, self._options)
             pace = LearnedPace(self._options.token_gap)
             if self._options.calibrate:
                 calibrate(model, pace)
-            loop = Loop(model, Scheduler(limits, cache, pace), self._inbox, self._deliver, threads=self._threads)
+            scheduler = Scheduler(limits, cache_of(model, self._options), pace)
+            loop = Loop(model, scheduler, self._inbox, self._deliver, threads=self._threads)
             self._call(self._loaded, model, Door(limits), loop.pulse)
         except StartError as error:
             self._call(self._died, error)
@@ -227,23 +223,6 @@ class Engine:
         except BaseException as error:
             log.exception("the engine's loop has died")
             self._call(self._died, error)
-
-    def _measure(self, model: Model) -> EngineLimits:
-        options = self._options
-        context = model.cells // options.parallel if options.split_context else model.cells
-        return EngineLimits(
-            context=min(context, model.info.trained_context) or context,
-            parallel=min(options.parallel, model.sequences),
-            batch=model.batch,
-            queue=options.queue,
-            queue_tokens=options.queue_tokens or QUEUED_POOLS * model.cells,
-        )
-
-    def _saved_bytes(self, model: Model) -> int:
-        """What was asked for, else a part of the memory that is free now, and no more than llama-server would take."""
-        if self._options.saved_bytes is not None:
-            return self._options.saved_bytes
-        return min(MOST_SAVED_BYTES, int(model.spare_bytes * SPARED_FOR_SAVING))
 
     def _report_progress(self, progress: float) -> None:
         self.progress = max(self.progress, min(progress, 1.0))

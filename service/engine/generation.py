@@ -8,14 +8,15 @@ from types import TracebackType
 from typing import Self
 
 from service.engine.requests import Delta, GenerationRequest
-from service.errors import ServiceError
+from service.errors import DeadlineExceeded, ServiceError
 
 
 class Generation:
     """Reads `async with engine.submit(request) as generation: async for delta in generation`. Leaving early aborts.
 
     There is one place for a delta: a reader that is slower than the engine gets several as one, so memory is bounded by the
-    answer's length and the engine never waits. Used on the asyncio thread only.
+    answer's length and the engine never waits. The reader is told of its deadline when it comes, whatever step is running then; the
+    loop drops the request after that step. Used on the asyncio thread only.
     """
 
     def __init__(self, request: GenerationRequest, abort: Callable[[str], None]) -> None:
@@ -26,20 +27,33 @@ class Generation:
         self._news = asyncio.Event()
         self._ended = False
         self._read_up = False
+        self._timer: asyncio.TimerHandle | None = None
+        if request.deadline:
+            error = DeadlineExceeded(request.deadline)
+            self._timer = asyncio.get_running_loop().call_later(request.deadline, self.fail, error)
 
     # The engine's side
 
     def add(self, delta: Delta) -> None:
-        """More text. After the one with a summary nothing comes."""
+        """More text. What comes after the end, by a summary or an error, is too late."""
+        if self._ended:
+            return
         self._delta = delta if self._delta is None else self._delta.then(delta)
-        self._ended = delta.summary is not None
         self._news.set()
+        if delta.summary is not None:
+            self._end()
 
     def fail(self, error: ServiceError) -> None:
         """No more text, but an error, once what came before it has been read."""
         if not self._ended:
-            self._ended, self._error = True, error
-            self._news.set()
+            self._error = error
+            self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._news.set()
+        if self._timer is not None:
+            self._timer.cancel()
 
     # The reader's side
 
@@ -74,8 +88,8 @@ class Generation:
     def abort(self) -> None:
         """Nobody will read on; whoever reads now is told the end. Does nothing after the end."""
         if not self._ended:
-            self._ended = self._read_up = True
-            self._news.set()
+            self._read_up = True
+            self._end()
             self._abort(self.request.id)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import RequestRecord, StepStats
+from service.engine.requests import RequestRecord, SamplingParams, StepStats
 
 
 class EngineState(Enum):
@@ -26,6 +26,7 @@ class EngineOptions:
     `queue` requests with `queue_tokens` prompt tokens may wait (0 tokens: as many as fill the pool four times). `token_gap` is the longest
     pause, in seconds, that a running text should see while prompts are computed. `calibrate` measures steps at start.
     `saved_bytes` of the host's memory may hold prefixes that left the pool (None: what can be spared).
+    `sampling` are the parameters of requests that say nothing; a model that cannot take them is not served.
     """
 
     parallel: int
@@ -35,6 +36,7 @@ class EngineOptions:
     token_gap: float = 0.5
     calibrate: bool = True
     saved_bytes: int | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
 
 
 class Observer(Protocol):

@@ -67,7 +67,8 @@ WORTH_FETCHING = 64
 
 class KvCache:
     """The pool's book-keeping. `partial` is False where a sequence can only be kept whole (recurrent models); `reaches(slot, length)`
-    is asked before a prefix is shared (engine/model.py)."""
+    is asked before a prefix is shared (engine/model.py). `shares_running`: of a request that goes on any prefix can be shared, neither
+    whole states nor a sliding window (`windowed`) prevent it."""
 
     def __init__(
         self,
@@ -75,12 +76,14 @@ class KvCache:
         sequences: int,
         *,
         partial: bool = True,
+        windowed: bool = False,
         shelf: Shelf | None = None,
         reaches: Callable[[int, int], bool] = lambda _slot, _length: True,
     ) -> None:
         self.total = cells
         self._shelf = shelf if partial else None
         self.partial = partial
+        self.shares_running = partial and not windowed
         self._reaches = reaches
         self._fresh: set[int] = set()
         self._holders: dict[int, Holder] = {}
@@ -209,6 +212,8 @@ class KvCache:
         self._uses += 1
         self._idle_cells = None
         holder.active, holder.used_at = False, self._uses
+        if not keep and not holder.tokens:  # rows that were computed for it may never have reached the books
+            self._operations.append(Trim(slot, 0))
         if not keep or not holder.tokens or (self.partial and self._is_covered(holder)):
             self._forget(holder)
         elif self.partial:
@@ -249,7 +254,7 @@ class KvCache:
 
     def _fetch(self, match: Match, key: int, salt: str) -> tuple[int, int] | None:
         """A sequence with what lies on the shelf, cut to what matches. Without cells for it the request starts from nothing."""
-        slot = self._take_slot(None)
+        slot = self._take_slot(None, fetched=key)
         if slot is None or self._shelf is None:
             return None
         prefix = self._shelf.get(key)
@@ -283,9 +288,9 @@ class KvCache:
         """No sequence id could be had without this one's: it is taken over although its tail is lost."""
         return not self._free_slots and self._oldest_idle(spared=holder) is None and self.partial
 
-    def _take_slot(self, spared: Holder | None) -> int | None:
+    def _take_slot(self, spared: Holder | None, fetched: int | None = None) -> int | None:
         if not self._free_slots and (oldest := self._oldest_idle(spared)) is not None:
-            self._save(oldest)
+            self._save(oldest, fetched)
             self._forget(oldest)
         return self._free_slots.pop() if self._free_slots else None
 

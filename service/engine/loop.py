@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from service.engine.model import DecodeResult, Model, Rows, Sampler
+from service.engine.pulse import Pulse
 from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
 from service.engine.scheduler import Scheduler
 from service.engine.step import NO_STEP, News, StepPlan
@@ -18,17 +19,16 @@ from service.errors import DeadlineExceeded, RequestFailed, ServiceError
 log = logging.getLogger("engine")
 
 
-STUCK_SECONDS, STUCK_FACTOR = 60.0, 10.0
-"""A loop that has ended no step for this long, and for so many times as long as the step should take, is stuck."""
 IDLE_BEFORE_CHECK = 1.0
 """Seconds without work after which the books are counted out once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A request comes in."""
+    """A request came in at the time `arrived`, by the loop's clock."""
 
     request: GenerationRequest
+    arrived: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +59,16 @@ class Delivery:
 
 @dataclass(slots=True)
 class _Run:
-    """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed."""
+    """What carrying out a plan brought: a sample for each row index that wanted one, an error for each that failed. `states_lost`: whatever
+    it computed, no sequence can be gone on from. `token_gaps`: seconds since the last token of each text that went on."""
 
     samples: dict[int, Sample] = field(default_factory=dict)
     failures: dict[int, ServiceError] = field(default_factory=dict)
     predicted_seconds: float = 0.0
     decode_seconds: float = 0.0
     sample_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Pulse:
-    """What others may know of the loop while it runs; written by its thread, read by any.
-
-    `since` is when it began what it is at (None: idle), `predicted` how many seconds a step should take, `serving` whose rows are in it,
-    `running` how many requests hold a place.
-    """
-
-    since: float | None = None
-    predicted: float = 0.0
-    serving: frozenset[str] = frozenset()
-    running: int = 0
-
-    def stuck(self, now: float) -> bool:
-        """Whether no step has ended for so long that none will."""
-        since = self.since
-        return since is not None and now - since > max(STUCK_SECONDS, STUCK_FACTOR * self.predicted)
+    states_lost: bool = False
+    token_gaps: list[float] = field(default_factory=list)
 
 
 class Loop:
@@ -120,9 +104,7 @@ class Loop:
 
     def turn(self) -> None:
         """One step, if there is anything to compute."""
-        began = self._clock()
-        if self.pulse.since is None:
-            self.pulse.since = began
+        began = self.pulse.since = self._clock()
         self._expire(began)
         if self._threads is not None and (count := self._threads.poll(began)) is not None:
             self._model.set_threads(count)
@@ -168,18 +150,22 @@ class Loop:
     def handle(self, message: Message) -> None:
         """Takes note of one message."""
         match message:
-            case Submit(request):
-                self._scheduler.add(request, self._clock())
+            case Submit(request, arrived):
+                self._scheduler.add(request, arrived)
             case Abort(request_id):
                 self._drop(request_id, Outcome.ABORTED)
             case Stop():
                 self._stopping = True
 
-    def _drop(self, request_id: str, outcome: Outcome) -> None:
+    def _drop(self, request_id: str, outcome: Outcome, error: ServiceError | None = None) -> None:
+        """A request leaves before its end, if it has not left yet; its reader is told why, if there is one."""
         record = self._scheduler.remove(request_id, outcome, self._clock())
-        if record is not None:
-            self._forget(request_id)
-            self._left.append((request_id, record))
+        if record is None:
+            return
+        self._forget(request_id)
+        self._left.append((request_id, record))
+        if error is not None:
+            self._failures.append((request_id, error))
 
     def _forget(self, request_id: str) -> None:
         if (sampler := self._samplers.pop(request_id, None)) is not None:
@@ -188,8 +174,7 @@ class Loop:
     def _expire(self, now: float) -> None:
         """Fails the requests whose deadline has come, wherever they are."""
         for request in self._scheduler.overdue(now):
-            self._drop(request.id, Outcome.OVERDUE)
-            self._failures.append((request.id, DeadlineExceeded(request.deadline)))
+            self._drop(request.id, Outcome.OVERDUE, DeadlineExceeded(request.deadline))
 
     # One step
 
@@ -198,15 +183,15 @@ class Loop:
         run = self._carry_out(plan)
         if run is None:
             return
-        self.pulse.since = began
         for index, error in run.failures.items():
-            request_id = plan.sequences[index].request.id
-            self._drop(request_id, Outcome.FAILED)
-            self._failures.append((request_id, error))
+            self._drop(plan.sequences[index].request.id, Outcome.FAILED, error)
         progress = self._scheduler.commit(plan, run.samples, self._clock())
+        if run.states_lost:
+            self._start_again(plan)
         for request_id, _ in progress.left:
             self._forget(request_id)
         self._left += progress.left
+        run.token_gaps = progress.gaps
         delivery = self._delivery(plan, run, self._clock() - began)
         delivery.deltas = progress.deltas
         self._deliver(delivery)
@@ -238,8 +223,7 @@ class Loop:
 
     def _start_again(self, plan: StepPlan) -> None:
         for request_id in self._scheduler.rewind(plan):
-            self._drop(request_id, Outcome.FAILED)
-            self._failures.append((request_id, RequestFailed("the model lost this request's state more than once")))
+            self._drop(request_id, Outcome.FAILED, RequestFailed("the model lost this request's state more than once"))
 
     def _decode(self, groups: tuple[Rows, ...], run: _Run) -> DecodeResult:
         began = self._clock()
@@ -255,6 +239,9 @@ class Loop:
                 self._sample(plan, run, (index,))
             else:
                 run.failures[index] = RequestFailed(f"the model could not compute this request ({result.value})")
+            if result is DecodeResult.LOST and not self._model.keeps_partial:
+                run.states_lost = True
+                break
         log.error("a step failed; of %d requests %d failed alone too", len(plan.rows), len(run.failures))
 
     def _sample(self, plan: StepPlan, run: _Run, computed: range | tuple[int, ...]) -> None:
@@ -301,4 +288,5 @@ class Loop:
             used_cells=used,
             cached_cells=cached,
             total_cells=total,
+            token_gaps=tuple(run.token_gaps),
         )

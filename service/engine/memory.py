@@ -66,6 +66,10 @@ class Room:
     free: int
     source: str
 
+    def usable(self, kept_weights: int) -> int:
+        """What may be planned with: less a spare part, and less the weights' pages, which count as free; below 0 where they do not fit."""
+        return int(self.free * (1 - SPARE)) - kept_weights
+
 
 def context_cost(shape: CacheShape, ubatch: int, outputs: int, *, flash_attention: bool) -> ContextCost:
     """Cells, attention mask and llama.cpp's working memory for `ubatch` rows, of which `outputs` yield logits.
@@ -93,7 +97,7 @@ def choose_context(wanted: int, trained: int, cost: ContextCost, room: Room, kep
     An explicit length is only warned about: the sum is an upper bound and does not know swap or who else is about to free
     memory, and whoever names a length has a reason.
     """
-    usable = int(room.free * (1 - SPARE)) - kept_weights
+    usable = room.usable(kept_weights)
     fitting = (usable - cost.fixed) // max(1, cost.per_token) // GRAIN * GRAIN
     tokens = (
         round_up(wanted) if wanted > 0 else max(min(LEAST_CONTEXT, round_up(trained)), min(round_up(trained), fitting))

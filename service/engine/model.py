@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, Sample, SamplingParams, ThreadCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,10 @@ class Model(Protocol):
     def keeps_partial(self) -> bool:
         """Whether a sequence can be trimmed to any length. False: recurrent and hybrid models, whole or nothing."""
 
+    @property
+    def windowed(self) -> bool:
+        """Whether layers see a sliding window only, so that a sequence that goes on may lose the tokens before it."""
+
     def reaches(self, sequence: int, length: int) -> bool:
         """Whether `sequence`, which has at least `length` tokens, could be gone on with after so many of them. A model with a sliding
         window may give cells to others that are out of its window; so what it still has is known only to itself. As of the last decode.
@@ -149,6 +153,9 @@ class Model(Protocol):
 
     def set_threads(self, count: ThreadCount) -> None:
         """Takes effect with the next decode."""
+
+    def check_sampling(self, params: SamplingParams) -> None:
+        """Raises InvalidRequest on parameters that no sampler can take. Safe in any thread."""
 
     def open_sampler(self, request: GenerationRequest) -> Sampler:
         """A sampler for one request, which has already seen its prompt. Raises ServiceError on parameters it cannot take."""

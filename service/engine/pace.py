@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from service.engine.model import Rows
@@ -14,11 +15,20 @@ LEAST_ROWS = 8
 """A prompt always goes on by this much, however slow the machine: else a slow step would stop it for good."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`pending` rows to compute behind `computed` ones; after `wanted` of them somebody can go on."""
+
+    computed: int
+    pending: int
+    wanted: int
+
+
 class Pace(Protocol):
     """Decides about prompt rows, and hears what steps took."""
 
-    def prompt_rows(self, decoding: Sequence[Rows], context: int, most: int) -> int:
-        """How many of `most` prompt rows, standing behind `context` tokens, may join the rows `decoding`."""
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
+        """How many of `most` rows of `prompts`, as `share_rows` divides them, may join the rows `decoding`."""
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
         """A step of these rows took so long."""
@@ -34,10 +44,16 @@ class LearnedPace:
         self._gap = gap
         self._cost = cost or StepCost()
 
-    def prompt_rows(self, decoding: Sequence[Rows], context: int, most: int) -> int:
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
         if not self._cost.known:
             return min(FIRST_ROWS, most)
-        rows = self._cost.rows_within(self._gap, len(decoding), attended(decoding), context, most)
+        before = attended(decoding)
+
+        def pairs(rows: int) -> int:
+            shares = zip(prompts, share_rows(prompts, rows), strict=True)
+            return before + sum(_pairs(share, prompt.computed) for prompt, share in shares)
+
+        rows = self._cost.rows_within(self._gap, len(decoding), pairs, most)
         return max(rows, min(LEAST_ROWS, most))
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
@@ -47,16 +63,21 @@ class LearnedPace:
         return self._cost.predict(row_count(rows), attended(rows))
 
 
-def share_rows(pending: Sequence[int], budget: int) -> list[int]:
-    """Divides a step's prompt rows among prompts in rank order, each with so many rows to go.
+def share_rows(prompts: Sequence[Prompt], budget: int) -> list[int]:
+    """Divides a step's prompt rows among prompts in rank order.
 
-    Half goes to the first, so that it ends however many short ones keep coming; the rest to the shortest first, so that
-    they do not wait for long ones.
+    Half goes to the first, so that it ends however many short ones keep coming; the rest to those that somebody can go on after
+    soonest, so that they do not wait for long ones.
     """
-    shares, left = [0] * len(pending), budget
-    first = [(0, budget if len(pending) == 1 else (budget + 1) // 2)]
-    for index, most in first + [(index, budget) for index in sorted(range(len(pending)), key=pending.__getitem__)]:
-        share = min(most, left, pending[index] - shares[index])
+    shares, left = [0] * len(prompts), budget
+    soonest = sorted(range(len(prompts)), key=lambda index: prompts[index].wanted)
+    turns = [
+        (0, budget if len(prompts) == 1 else (budget + 1) // 2),
+        *((index, prompts[index].wanted) for index in soonest),
+        *((index, prompts[index].pending) for index in soonest),
+    ]
+    for index, up_to in turns:
+        share = max(0, min(min(up_to, prompts[index].pending) - shares[index], left))
         shares[index] += share
         left -= share
     return shares
@@ -68,4 +89,8 @@ def row_count(rows: Sequence[Rows]) -> int:
 
 def attended(rows: Sequence[Rows]) -> int:
     """Pairs of a row and an earlier token of its sequence."""
-    return sum(len(group.tokens) * group.start + len(group.tokens) ** 2 // 2 for group in rows)
+    return sum(_pairs(len(group.tokens), group.start) for group in rows)
+
+
+def _pairs(rows: int, start: int) -> int:
+    return rows * start + rows**2 // 2

@@ -207,6 +207,8 @@ class StepStats:
     used_cells: int
     cached_cells: int
     total_cells: int
+    token_gaps: tuple[float, ...] = ()
+    """Seconds since the last token, pauses included, of each text that got a further one."""
 
     @property
     def own_seconds(self) -> float:

@@ -15,7 +15,7 @@ A plan is made in this order, each part within what the parts before left of the
     1. one row for each running sequence that decodes       (never held up by a prompt)
     2. waiting sequences are let in, lowest rank first      (optimistically: for the cells they need now and a reserve)
     3. prompt rows: all of the batch when nobody decodes, else as many as the pace allows;
-       the first in rank gets half, the shortest ones the rest
+       the first in rank gets half, the shortest ones the rest (a prompt that others wait for stands in line for them too)
 
 A waiting sequence that begins like one whose prompt is being computed does not compute the same: it waits until the tokens that
 both have stand in the cache, and shares them. If that leader goes away, the next plan lets the first of those that waited in, on
@@ -33,10 +33,10 @@ from collections.abc import Mapping
 
 from service.engine.answer import Answer
 from service.engine.deadlines import Deadlines
-from service.engine.following import follow, is_led
+from service.engine.following import follow, in_line, is_led
 from service.engine.kv_cache import NO_MATCH, KvCache, Match
 from service.engine.model import Rows
-from service.engine.pace import Pace, share_rows
+from service.engine.pace import Pace, Prompt, share_rows
 from service.engine.requests import (
     EngineLimits,
     GenerationRequest,
@@ -219,15 +219,16 @@ class Scheduler:
         return True
 
     def _plan_prefill(self, decode_rows: int) -> int:
-        prompts = [s for s in self._running if s.request.id not in self._chosen]
-        if not prompts:
+        line = in_line((s for s in self._running if s.request.id not in self._chosen), self._waiting)
+        if not line:
             return 0
         budget = self._limits.batch - decode_rows
+        prompts = [Prompt(s.computed, s.pending, wanted) for s, wanted in line]
         if decode_rows:
             decoding = [_rows(sequence, count) for sequence, count in self._chosen.values()]
-            budget = self._pace.prompt_rows(decoding, prompts[0].computed, budget)
-        shares = share_rows([s.pending for s in prompts], budget)
-        return sum(self._grant(s, rows) for s, rows in zip(prompts, shares, strict=True) if rows)
+            budget = self._pace.prompt_rows(decoding, prompts, budget)
+        shares = share_rows(prompts, budget)
+        return sum(self._grant(s, rows) for (s, _), rows in zip(line, shares, strict=True) if rows)
 
     def _grant(self, sequence: Sequence, rows: int) -> int:
         """Reserves as many of `rows` as there are cells for; nobody is preempted for a prompt."""
@@ -245,7 +246,7 @@ class Scheduler:
             if is_led(sequence):
                 continue
             match = self._match(sequence)
-            if self._cache.partial and follow(sequence, match, self._running):
+            if self._cache.shares_running and follow(sequence, match, self._running):
                 continue
             if self._running and not self._cache.would_fit(match, self._needed(sequence, match.length)):
                 return
@@ -288,6 +289,8 @@ class Scheduler:
         answer = self._answers[sequence.request.id]
         if sample is not None:
             delta = answer.take(sample, now)
+            if sequence.gap is not None:
+                progress.gaps.append(sequence.gap)
         elif not sequence.generates:
             delta = answer.end_prompt(now)
         else:

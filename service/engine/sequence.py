@@ -16,15 +16,17 @@ class Sequence:
     There are no phases: a prompt, a resumption after preemption and the next token of an answer differ only in how much is
     pending. `slot` is its sequence id in the model while it runs. `rank` orders all sequences: the lower is admitted sooner and
     preempted later. While `leader` computes tokens that this one begins with as well, it waits until `join_at` of them stand.
-    `losses` counts how often the model has lost its state.
+    `losses` counts how often the model has lost its state. `gap` are the seconds between its last two tokens.
     """
 
     __slots__ = (
         "_first_token_at",
+        "_last_token_at",
         "_started_at",
         "arrived",
         "cached",
         "computed",
+        "gap",
         "join_at",
         "leader",
         "limit",
@@ -48,6 +50,8 @@ class Sequence:
         self.losses = 0
         self._started_at = 0.0
         self._first_token_at = 0.0
+        self._last_token_at = 0.0
+        self.gap: float | None = None
         wanted = len(request.prompt) + request.max_tokens if request.max_tokens >= 0 else context
         self.limit = min(wanted, context)
 
@@ -95,8 +99,11 @@ class Sequence:
 
     def append(self, token: int, now: float) -> None:
         """A sampled token."""
-        if not self._first_token_at:
+        if self._first_token_at:
+            self.gap = now - self._last_token_at
+        else:
             self._first_token_at = now
+        self._last_token_at = now
         self.tokens.append(token)
 
     def timings(self, now: float) -> Timings:

@@ -25,10 +25,11 @@ NO_STEP = StepPlan((), (), (), 0, 0)
 
 @dataclass(slots=True)
 class Progress:
-    """What a commit brought: text for some requests, and the ones that left."""
+    """What a commit brought: text for some requests, the ones that left, and the seconds since the last token of each text that went on."""
 
     deltas: list[tuple[str, Delta]] = field(default_factory=list)
     left: list[tuple[str, RequestRecord]] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)

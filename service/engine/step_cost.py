@@ -17,6 +17,7 @@ twice the prediction; a lasting change gets through, as each step moves the pred
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 KNOTS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
 """Row counts where the base is learned. Dense where kernels change, sparse where they are saturated."""
@@ -65,16 +66,15 @@ class StepCost:
         base = self._value(left) * (1 - share) + self._value(right) * share
         return base + self._attention * attended
 
-    def rows_within(self, seconds: float, decode_rows: int, attended: int, context: int, most: int) -> int:
-        """The most prompt rows, up to `most`, that can join a step without it taking longer than `seconds`.
+    def rows_within(self, seconds: float, decode_rows: int, attended: Callable[[int], int], most: int) -> int:
+        """The most prompt rows, up to `most`, that can join `decode_rows` without the step taking longer than `seconds`.
 
-        The step has `decode_rows` rows that look at `attended` tokens already; the prompt's rows stand behind `context` tokens.
+        With so many prompt rows all of the step's rows together look at `attended(rows)` tokens.
         """
         low, high = 0, most
         while low < high:
             middle = (low + high + 1) // 2
-            pairs = attended + middle * context + middle * middle // 2
-            if self.predict(decode_rows + middle, pairs) <= seconds:
+            if self.predict(decode_rows + middle, attended(middle)) <= seconds:
                 low = middle
             else:
                 high = middle - 1

@@ -78,7 +78,7 @@ def _theirs(name: str, text: str) -> Spec:
 FIRST_TOKEN = _histogram("time_to_first_token_seconds", WAIT_SECONDS, "From a request's arrival to its first token.")
 BETWEEN_TOKENS = _histogram(
     "time_between_tokens_seconds", TOKEN_SECONDS,
-    "Between two tokens of one text. Each step counts its time once for every text that it gave a further token.",
+    "Between two tokens of one text: the step that brought the second, and whatever the text had to wait for before it.",
 )  # fmt: skip
 DURATION = _histogram(
     "request_duration_seconds", DURATION_SECONDS, "From a request's arrival to its end, of those that got a token."

@@ -1,4 +1,4 @@
-"""Sums that metrics are made of: a histogram that takes weights, and a rate over the last minute."""
+"""Sums that metrics are made of: a histogram, and a rate over the last minute."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Distribution:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, value: float, weight: int = 1) -> None:
-        """Counts a value, `weight` times at once."""
-        self.counts[bisect_left(self.bounds, value)] += weight
-        self.total += value * weight
+    def add(self, value: float) -> None:
+        """Counts a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
     def cumulative(self) -> list[int]:
         """For each bound, and for infinity last, how many values were at most that."""

@@ -56,8 +56,8 @@ class Metrics(Collector):
         totals.own_seconds += stats.own_seconds
         totals.step_time.add(stats.seconds)
         totals.step_rows.add(rows)
-        if stats.decode_rows:
-            totals.between_tokens.add(stats.seconds, stats.decode_rows)
+        for gap in stats.token_gaps:
+            totals.between_tokens.add(gap)
         self._llama_server.step(stats, self._clock())
 
     def ended(self, record: RequestRecord) -> None:

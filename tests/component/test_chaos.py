@@ -24,11 +24,19 @@ from service.engine.generation import Generation
 from service.engine.interface import EngineOptions
 from service.engine.loop import Delivery, Loop, Message
 from service.engine.model import DecodeResult, Model, Rows
-from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, StepStats, StopReason
+from service.engine.requests import (
+    Delta,
+    GenerationRequest,
+    Outcome,
+    RequestRecord,
+    SamplingParams,
+    StepStats,
+    StopReason,
+)
 from service.engine.scheduler import MOST_LOSSES, Scheduler
 from service.engine.sequence import Sequence as RequestInFlight
 from service.engine.threads import ThreadWatch
-from service.errors import DeadlineExceeded, QueueFull, RequestFailed, ServiceError
+from service.errors import DeadlineExceeded, InvalidRequest, QueueFull, RequestFailed, ServiceError
 from tests.support.builders import make_request
 from tests.support.fake_model import END, FakeModel, FakeSampler, continuation
 
@@ -36,16 +44,27 @@ REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "10000"))
 SEED = os.environ.get("CHAOS_SEED", "chaos")
 CLIENTS = 36
 CELLS, END_EVERY = 144, 8
-OPTIONS = EngineOptions(parallel=6, split_context=False, queue=24, queue_tokens=600, calibrate=False)
-BEGINNINGS = [b"", b"You are a helpful assistant. ", b"You are a helpful pirate. "]
+OPTIONS = EngineOptions(parallel=6, split_context=False, queue=24, queue_tokens=1200, calibrate=False, saved_bytes=300)
+LONG = b" is a beginning that is long enough to be saved when it has to leave. "
+BEGINNINGS = [
+    b"",
+    b"",
+    b"A" + LONG,
+    b"B" + LONG,
+    b"C" + LONG,
+    b"You are a helpful assistant. ",
+    b"You are a helpful pirate. ",
+]
 DECODES_BETWEEN_COUNTS = 64
 FAILURES = {DecodeResult.FAILED: 0.02, DecodeResult.NO_CELLS: 0.02, DecodeResult.ABORTED: 0.01, DecodeResult.LOST: 0.01}
+
+REFUSED_SAMPLING = SamplingParams(seed=7)
 
 alone = cache(lambda prompt, length: tuple(continuation(prompt, length, end_every=END_EVERY)))
 
 
 class JumpingClock:
-    """The loop's clock: real time, with jumps of up to an hour now and then."""
+    """The engine's and its loop's clock: real time, with jumps of up to an hour now and then."""
 
     def __init__(self) -> None:
         self._random = Random(f"{SEED}/clock")
@@ -62,6 +81,7 @@ class Watch:
     """What is seen of the engine from inside: its loop, who failed alone, and who left when."""
 
     model: FakeModel
+    clock: JumpingClock = field(default_factory=JumpingClock)
     random: Random = field(default_factory=lambda: Random(f"{SEED}/decodes"))
     loop: Loop | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -95,7 +115,7 @@ class Watch:
                 self.outcomes[name] = record.outcome
             deliver(delivery)
 
-        self.loop = Loop(model, scheduler, inbox, checked, threads=threads, clock=JumpingClock())
+        self.loop = Loop(model, scheduler, inbox, checked, threads=threads, clock=self.clock)
         return self.loop
 
     def decide(self, groups: Sequence[Rows]) -> DecodeResult:
@@ -162,6 +182,9 @@ class Client:
                 self.tally.seen["overdue"] += 1
             except RequestFailed:
                 self.tally.seen["failed"] += 1
+            except InvalidRequest:
+                assert refused(request), "refused without a reason"
+                self.tally.seen["failed"] += 1
 
     def request(self, name: str) -> GenerationRequest:
         random = self.random
@@ -174,6 +197,7 @@ class Client:
             deadline=random.choice([0.0, 0.0, 0.0, 0.02, 1.0, 7200.0]),
             salt=random.choice(["", "", "other"]),
             reuse_cache=random.random() < 0.9,
+            sampling=REFUSED_SAMPLING if random.random() < 0.02 else SamplingParams(),
         )
 
     def submit(self, request: GenerationRequest) -> Generation | None:
@@ -213,6 +237,10 @@ class Client:
         assert whole.text == bytes(token for token in wanted if token != END).decode()
         assert (whole.summary.reason is StopReason.END) == (wanted[-1:] == (END,))
         self.tally.seen["well"] += 1
+
+
+def refused(request: GenerationRequest) -> bool:
+    return request.sampling is REFUSED_SAMPLING
 
 
 def _length(request: GenerationRequest) -> int:
@@ -260,10 +288,11 @@ def check_books(engine: Engine, watch: Watch) -> None:
 async def test_in_a_storm_no_request_is_lost_none_answers_twice_and_nothing_stays_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = FakeModel(cells=CELLS, sequences=12, batch=48, end_every=END_EVERY)
+    model = FakeModel(cells=CELLS, sequences=12, batch=48, end_every=END_EVERY, refuses=refused)
     watch, tally = Watch(model), Tally()
     model.fails = watch.decide
     monkeypatch.setattr("service.engine.engine.Loop", watch.make_loop)
+    monkeypatch.setattr("service.engine.engine.monotonic", watch.clock)
     before = living()
     engine = Engine(lambda progress: model, OPTIONS, tally)
     engine.start()
@@ -277,6 +306,7 @@ async def test_in_a_storm_no_request_is_lost_none_answers_twice_and_nothing_stay
     assert len(tally.accepted) == REQUESTS == tally.records.total()
     assert tally.records == Counter(watch.outcomes.values())
     check_outcomes(watch, tally)
+    assert model.fetched, "nothing came back from the shelf"
     assert living() <= before + OPTIONS.parallel, "beside the last step's"
     assert model.closed
     assert model.samplers == 0
@@ -287,11 +317,11 @@ def check_outcomes(watch: Watch, tally: Tally) -> None:
     records, seen = tally.records, tally.seen
     well = records[Outcome.STOP] + records[Outcome.LENGTH]
     assert seen.total() == records.total()
-    # Who leaves while his text's end is on its way is gone for himself and well for the engine.
-    assert seen["well"] <= well <= seen["well"] + seen["left"]
+    # Who leaves while his text's end is on its way, or is told of his deadline then, is gone for himself and well for the engine.
+    assert seen["well"] <= well <= seen["well"] + seen["left"] + seen["overdue"]
     assert records[Outcome.ABORTED] <= seen["left"]
-    assert seen["overdue"] <= records[Outcome.OVERDUE] <= seen["overdue"] + seen["left"]
-    assert seen["failed"] <= records[Outcome.FAILED] <= seen["failed"] + seen["left"]
+    assert records[Outcome.OVERDUE] <= seen["overdue"] + seen["left"]
+    assert seen["failed"] <= records[Outcome.FAILED] <= seen["failed"] + seen["left"] + seen["overdue"]
     assert watch.failed_alone == 0, "rows that failed alone, and no request did"
     if REQUESTS >= 10_000:
         happened = (watch.failed, tally.merged, tally.preemptions, tally.reused, tally.refused)

@@ -9,7 +9,7 @@ import pytest
 
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
 from service.engine.threads import usable_cpus
-from service.settings import Settings
+from service.settings import SamplingDefaults, Settings
 from service.wiring import engine_options, llama_options, thread_watch
 
 CHANGED = Settings(
@@ -43,9 +43,10 @@ def test_the_context_is_split_as_llama_server_splits_it(
     assert (options.parallel, options.split_context) == expected
 
 
-def test_limits_reach_the_engine() -> None:
-    options = engine_options(Settings(token_gap_ms=700, queue_limit=9, queue_tokens=99))
-    assert (options.token_gap, options.queue, options.queue_tokens) == (0.7, 9, 99)
+def test_limits_and_sampling_defaults_reach_the_engine() -> None:
+    settings = Settings(token_gap_ms=700, queue_limit=9, queue_tokens=99, sampling=SamplingDefaults(top_k=3))
+    options = engine_options(settings)
+    assert (options.token_gap, options.queue, options.queue_tokens, options.sampling.top_k) == (0.7, 9, 99, 3)
 
 
 def test_every_setting_of_the_model_reaches_llama_cpp() -> None:

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from service.engine.llama.model import LlamaModel
-from service.engine.loop import Abort, Submit
+from service.engine.loop import Abort
 from service.engine.requests import GenerationRequest, SamplingParams
 from tests.support.builders import Bench, FixedPace, make_limits
 from tests.support.native import GREEDY, clear, prompt_of, stopping_at
@@ -47,7 +47,7 @@ def finish(bench: Bench) -> None:
 
 def run(bench: Bench, requests: Iterable[GenerationRequest]) -> Tokens:
     for each in requests:
-        bench.loop.handle(Submit(each))
+        bench.submit(each)
     finish(bench)
     return tokens_of(bench)
 
@@ -111,8 +111,8 @@ def test_the_same_seed_gives_the_same_text_whatever_else_runs(kind: LlamaModel) 
     assert run(bench_of(kind), requests) == expected
     bench = bench_of(kind, parallel=8)
     for index, each in enumerate(requests):
-        bench.loop.handle(Submit(request(f"other {index}", prompt_of(kind, "x " * (9 + 30 * index)), 30)))
-        bench.loop.handle(Submit(each))
+        bench.submit(request(f"other {index}", prompt_of(kind, "x " * (9 + 30 * index)), 30))
+        bench.submit(each)
         bench.loop.turn()
     finish(bench)
     assert {name: tokens for name, tokens in tokens_of(bench).items() if name in expected} == expected
@@ -147,8 +147,8 @@ def test_those_who_leave_change_nothing_for_those_who_stay(kind: LlamaModel) -> 
     expected = alone(kind, staying)
     bench = bench_of(kind, parallel=6)
     for index, each in enumerate(staying):
-        bench.loop.handle(Submit(request(f"leave {index}", prompt_of(kind, PREFIX + "bye " * index), 40)))
-        bench.loop.handle(Submit(each))
+        bench.submit(request(f"leave {index}", prompt_of(kind, PREFIX + "bye " * index), 40))
+        bench.submit(each)
         bench.loop.turn()
         bench.loop.handle(Abort(f"leave {index - 1}"))
         bench.loop.turn()
@@ -204,10 +204,10 @@ def test_a_step_that_is_stopped_changes_no_text(kind: LlamaModel, share: float) 
     expected = alone(kind, requests)
     bench = bench_of(kind, parallel=8)
     for each in requests[:-1]:
-        bench.loop.handle(Submit(each))
+        bench.submit(each)
     for _ in range(5):
         bench.loop.turn()
-    bench.loop.handle(Submit(requests[-1]))
+    bench.submit(requests[-1])
     with stopping_at(kind, int(share * 400)):
         bench.loop.turn()
     finish(bench)
@@ -224,7 +224,7 @@ def test_any_traffic_gives_each_the_text_it_has_alone(kind: LlamaModel, seed: in
         beginning = chance.choice([*words, *talks(bench, asked)])[: chance.choice([20, 60, 120, 200])]
         prompt = [*beginning, *(chance.randrange(300, 30_000) for _ in range(chance.choice([1, 5, 40])))]
         each = asked[f"r{index}"] = request(f"r{index}", prompt, chance.choice([0, 1, 8, 24]))
-        bench.loop.handle(Submit(each))
+        bench.submit(each)
         # Twice, for a request whose state is lost a third time fails.
         with stopping_at(kind, chance.randrange(800) if index in (6, 12) else NEVER):
             for _ in range(chance.randrange(1, 8)):

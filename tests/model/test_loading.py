@@ -18,6 +18,7 @@ from llama_cpp import llama_cpp as native
 from service.engine.llama.loading import load_model, model_loader
 from service.engine.llama.model import LlamaModel
 from service.engine.llama.options import LlamaOptions
+from service.engine.memory import Room
 from service.engine.model import DecodeResult, Model, Rows
 from service.errors import ModelLoadError, SettingError
 from tests.model.conftest import tiny_options
@@ -187,6 +188,17 @@ def test_the_sum_is_above_what_llama_takes_and_not_far_above(
     needs = re.search(r"needs (\d+) MiB", text)
     assert needs is not None
     assert taken <= int(needs[1]) + 1 <= 2 * taken + 32
+
+
+def test_the_weights_pages_are_not_to_spare(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = tiny_model_path.stat().st_size
+    spare = {}
+    for mmap in (True, False):
+        monkeypatch.setattr("service.engine.memory.memory_room", lambda: Room(size, "a test"))
+        model = load_model(replace(tiny_options(tiny_model_path), mmap=mmap), lambda _: None)
+        spare[mmap] = model.spare_bytes
+        model.close()
+    assert spare[True] < size * 0.2 < spare[False] < size
 
 
 def test_what_was_loaded_is_told(loaded_tiny: LlamaModel) -> None:

@@ -196,10 +196,11 @@ def test_dry_samplers_are_kept_apart_by_their_parameters(tiny: LlamaModel) -> No
     ],
 )
 def test_what_the_chain_cannot_take_is_refused_by_name(tiny: LlamaModel, params: SamplingParams, field: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        tiny.open_sampler(GenerationRequest("r", (1,), params))
-    assert caught.value.param == field
-    assert field in caught.value.message
+    for refuse in (tiny.check_sampling, lambda given: tiny.open_sampler(GenerationRequest("r", (1,), given))):
+        with pytest.raises(InvalidRequest) as caught:
+            refuse(params)
+        assert caught.value.param == field
+        assert field in caught.value.message
 
 
 EXTREMES = (-1.0, 0.0, 1e-30, 0.5, 1.0, 1e9)

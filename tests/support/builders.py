@@ -8,9 +8,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from service.engine.kv_cache import KvCache
-from service.engine.loop import Delivery, Loop, Message
+from service.engine.loop import Delivery, Loop, Message, Submit
 from service.engine.model import Model, Rows
-from service.engine.pace import Pace
+from service.engine.pace import Pace, Prompt
 from service.engine.requests import Delta, EngineLimits, GenerationRequest
 from service.engine.scheduler import Scheduler
 from service.engine.shelf import Shelf
@@ -29,7 +29,7 @@ class FixedPace:
 
     rows: int
 
-    def prompt_rows(self, decoding: Sequence[Rows], context: int, most: int) -> int:
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
         return min(self.rows, most)
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
@@ -60,8 +60,9 @@ class Bench:
     def __post_init__(self) -> None:
         model = self.model
         self.cache = KvCache(
-            model.cells, model.sequences, partial=model.keeps_partial, reaches=model.reaches, shelf=Shelf(self.shelf, 1)
-        )
+            model.cells, model.sequences, partial=model.keeps_partial, windowed=model.windowed, reaches=model.reaches,
+            shelf=Shelf(self.shelf, 1),
+        )  # fmt: skip
         self.scheduler = Scheduler(self.limits, self.cache, self.pace)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)
@@ -70,6 +71,10 @@ class Bench:
         """A clock of the test's own: each look at it takes a millisecond."""
         self.now += 0.001
         return self.now
+
+    def submit(self, request: GenerationRequest) -> None:
+        """It arrives now."""
+        self.loop.handle(Submit(request, self.tick()))
 
     def receive(self, delivery: Delivery) -> None:
         self.steps.append(delivery)
@@ -94,6 +99,5 @@ class Bench:
 def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, shelf: int = 0, **limits: int) -> Bench:
     """`busy_prefill` prompt rows join a step in which somebody decodes; `shelf` tokens may be saved."""
     model = model or FakeModel()
-    return Bench(
-        model, make_limits(**{"context": model.cells, "batch": model.batch, **limits}), FixedPace(busy_prefill)
-    )
+    known = make_limits(**{"context": model.cells, "batch": model.batch, **limits})
+    return Bench(model, known, FixedPace(busy_prefill), shelf=shelf)

@@ -18,10 +18,12 @@ from service.engine.requests import (
     ModelInfo,
     RuntimeInfo,
     Sample,
+    SamplingParams,
     ThreadCount,
     TokenChance,
     TokenProbabilities,
 )
+from service.errors import InvalidRequest
 
 BOS, END = 256, 257
 VOCABULARY = 258
@@ -63,8 +65,9 @@ class Cell:
 
 @dataclass
 class FakeModel:
-    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail. With a `window` cells of one
-    sequence only that are out of it are dropped at once (llama.cpp does so when it looks for a place)."""
+    """`pause` seconds a step; `hold` blocks decodes while it is set; `fails` says which decodes fail, `refuses` whose sampler
+    cannot be made. With a `window` cells of one sequence only that are out of it are dropped at once (llama.cpp does so when it looks for a
+    place)."""
 
     cells: int = 256
     sequences: int = 16
@@ -74,6 +77,7 @@ class FakeModel:
     keeps_partial: bool = True
     window: int = 0
     fails: Callable[[Sequence[Rows]], DecodeResult] = lambda groups: DecodeResult.OK
+    refuses: Callable[[GenerationRequest], bool] = lambda request: False
     chat_template: str = CHAT_TEMPLATE
     tool_template: str = ""
     pool: list[Cell] = field(default_factory=list)
@@ -86,6 +90,7 @@ class FakeModel:
     token_bytes: int = 1
     spare_bytes: int = 0
     saved: dict[int, list[int]] = field(default_factory=dict)
+    fetched: int = 0
     logits: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,6 +107,10 @@ class FakeModel:
     @property
     def runtime(self) -> RuntimeInfo:
         return RuntimeInfo("b0-fake", "fake", 1, 1, self.cells, 0, 0)
+
+    @property
+    def windowed(self) -> bool:
+        return self.window > 0
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         return [BOS] * add_special + list(text.encode())
@@ -146,10 +155,11 @@ class FakeModel:
         elif isinstance(operation, Drop):
             del self.saved[operation.key]
         else:
+            self.fetched += 1
             assert not self.history(operation.sequence), f"{operation} into a sequence that is not empty"
             for position, token in enumerate(self.saved[operation.key]):
                 self.pool.append(Cell(position, token, {operation.sequence}))
-            assert len(self.pool) <= self.cells, f"{operation} without cells"
+            assert sum(bool(cell.owners) for cell in self.pool) <= self.cells, f"{operation} without cells"
 
     def decode(self, groups: Sequence[Rows]) -> DecodeResult:
         self.gate.wait()
@@ -192,7 +202,14 @@ class FakeModel:
     def interrupt(self) -> None:
         self.gate.set()
 
+    def check_sampling(self, params: SamplingParams) -> None:
+        """What `refuses` refuses is found out later."""
+        if params.top_k < -1:
+            raise InvalidRequest(f"top_k must be -1 or more, not {params.top_k}", param="top_k")
+
     def open_sampler(self, request: GenerationRequest) -> FakeSampler:
+        if self.refuses(request):
+            raise InvalidRequest("these parameters cannot be taken", param="seed")
         self.samplers += 1
         return FakeSampler(self, request.probabilities)
 

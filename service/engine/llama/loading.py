@@ -54,13 +54,14 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
         model = load_weights(options, progress)
         undo.callback(native.llama_model_free, model)
         check_kind(options.path, model)
-        loaded = with_context(options, model, library, memory.anonymous_bytes() - before, undo)
+        kept = kept_weights(options, model, memory.anonymous_bytes() - before)
+        loaded = with_context(options, model, library, kept, undo)
         if options.warmup:
             warm_up(loaded, options.path)
         grown = memory.anonymous_bytes() - before
         loaded.runtime = replace(loaded.runtime, anonymous_bytes=grown)
         undo.pop_all()
-    loaded.spare_bytes = memory.memory_room().free
+    loaded.spare_bytes = max(0, memory.memory_room().usable(kept))
     log.info("%s loaded: %s beside the file", options.path, memory.mebibytes(grown))
     progress(1.0)
     return loaded
@@ -125,13 +126,18 @@ def check_kind(path: str, model: int) -> None:
         raise ModelLoadError(path, "it has no vocabulary")
 
 
-def with_context(options: LlamaOptions, model: int, library: Library, repacked: int, undo: ExitStack) -> LlamaModel:
-    """The model with its pool of cells. `repacked` are the bytes that loading the weights took beside the file."""
+def kept_weights(options: LlamaOptions, model: int, repacked: int) -> int:
+    """Bytes of the mapped file that are read for every token. `repacked` are those that loading took beside it: they are not."""
+    return max(0, int(native.llama_model_size(model)) - repacked) if options.mmap else 0
+
+
+def with_context(options: LlamaOptions, model: int, library: Library, kept: int, undo: ExitStack) -> LlamaModel:
+    """The model with its pool of cells, beside `kept` bytes of weights in the file's pages."""
     metadata = read_metadata(model)
     sequences = min(options.sequences, MAX_SEQUENCES)
     if native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model):
         sequences = min(sequences, WHOLE_STATE_SEQUENCES)
-    tokens = planned_context(options, model, metadata, sequences, repacked)
+    tokens = planned_context(options, model, metadata, sequences, kept)
     abort = AbortFlag()
     params = context_params(options, tokens, sequences, abort)
     context = made(
@@ -159,12 +165,10 @@ def with_context(options: LlamaOptions, model: int, library: Library, repacked: 
     return loaded
 
 
-def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, repacked: int) -> int:
+def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, kept: int) -> int:
     """The context's length, with its sum in the log."""
     shape = cache_shape(model, metadata, options)
     cost = memory.context_cost(shape, options.ubatch, sequences, flash_attention=options.flash_attn != "off")
-    # What was repacked is not read from the file again.
-    kept = max(0, int(native.llama_model_size(model)) - repacked) if options.mmap else 0
     trained = int(native.llama_model_n_ctx_train(model))
     choice = memory.choose_context(options.context, trained, cost, memory.memory_room(), kept)
     log.log(

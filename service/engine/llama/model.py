@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from service.engine.llama.batch import Batch
 from service.engine.llama.chain import Chain, NativeSampler
 from service.engine.llama.dry import DrySamplers
+from service.engine.llama.parameters import check
 from service.engine.llama.sampler import LlamaSampler
 from service.engine.llama.state import SavedSequences
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import CacheOp, CopyPrefix, DecodeResult, Drop, Load, Rows, Save
-from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, ThreadCount
+from service.engine.requests import GenerationRequest, ModelInfo, RuntimeInfo, SamplingParams, ThreadCount
 
 RESULTS = {1: DecodeResult.NO_CELLS, 2: DecodeResult.ABORTED}
 NOTHING_COMPUTED = (1, -1)
@@ -60,7 +61,8 @@ class LlamaModel:
         self.batch = int(native.llama_n_batch(context))
         self.keeps_partial = not (native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model))
         self._window = int(native.llama_model_n_swa(model))
-        self.saves = self.keeps_partial and not self._window  # what was saved is cut to any length later
+        self.windowed = self._window > 0
+        self.saves = self.keeps_partial and not self.windowed  # what was saved is cut to any length later
         self._model = model
         self._context = context
         self._memory = native.llama_get_memory(context)
@@ -133,6 +135,9 @@ class LlamaModel:
     def set_threads(self, count: ThreadCount) -> None:
         native.llama_set_n_threads(self._context, count.decode, count.batch)
         self.runtime = replace(self.runtime, threads=count.decode, threads_batch=count.batch)
+
+    def check_sampling(self, params: SamplingParams) -> None:
+        check(params, self._vocabulary.size)
 
     def open_sampler(self, request: GenerationRequest) -> LlamaSampler:
         """Raises InvalidRequest on parameters that the native chain cannot take."""

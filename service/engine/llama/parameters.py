@@ -61,6 +61,8 @@ def check(params: SamplingParams, vocabulary: int) -> None:
         raise InvalidRequest(f"dry_sequence_breakers: at most {MOST_BREAKERS}", param="dry_sequence_breakers")
     for token, bias in params.logit_bias:
         check_bias(token, bias, vocabulary)
+    if params.mirostat == 0:
+        sampler_names(params)
 
 
 def check_bias(token: int, bias: float, vocabulary: int) -> None:

@@ -10,13 +10,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.engine.loop import Abort, Submit
+from service.engine.loop import Abort
 from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import END, FakeModel, continuation
 
-LONG = b"A system prompt that is long enough for the shelf to keep it, whatever comes behind. "
-BEGINNINGS = [b"", LONG, b"You are a helpful assistant. ", b"You are a helpful pirate. ", b"<s>"]
+LONG = b" is a system prompt that is long enough for the shelf to keep it, whatever comes behind. "
+BEGINNINGS = [
+    b"",
+    b"A" + LONG,
+    b"B" + LONG,
+    b"C" + LONG,
+    b"You are a helpful assistant. ",
+    b"You are a helpful pirate. ",
+]
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -28,22 +35,23 @@ class AnyTraffic(RuleBasedStateMachine):
     model: FakeModel
 
     @initialize(
-        cells=st.integers(40, 260),
-        sequences=st.integers(3, 8),
+        cells=st.integers(40, 400),
+        sequences=st.integers(2, 8),
         parallel=st.integers(1, 3),
         rows=st.tuples(st.integers(4, 40), st.integers(1, 16)),
-        shelf=st.sampled_from([0, 100, 1000]),
+        shelf=st.sampled_from([0, 100, 200, 1000]),
     )
     def start(self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: int) -> None:
         batch, busy = rows
         self.model = FakeModel(
             cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13,
-            keeps_partial=self.partial, window=self.window,
+            keeps_partial=self.partial, window=self.window, refuses=lambda request: request.id in self.refused,
         )  # fmt: skip
         self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=0 if self.window else shelf)
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
         self.overdue: set[str] = set()
+        self.refused: set[str] = set()
         self.lengths: dict[str, int] = {}
 
     @rule(
@@ -61,6 +69,11 @@ class AnyTraffic(RuleBasedStateMachine):
     )
     def arrive(self, beginning: bytes, rest: bytes, length: int, options: dict[str, Any]) -> None:
         self._submit(list(beginning + rest), length, **options)
+
+    @rule(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(min_size=1, max_size=12), reuse=st.booleans())
+    def arrive_with_parameters_that_the_sampler_refuses(self, beginning: bytes, rest: bytes, reuse: bool) -> None:
+        self.refused.add(f"r{len(self.wanted)}")
+        self._submit(list(beginning + rest), 6, reuse_cache=reuse)
 
     @rule(count=st.integers(2, 4), beginning=st.binary(min_size=20, max_size=30))
     def arrive_together(self, count: int, beginning: bytes) -> None:
@@ -80,7 +93,7 @@ class AnyTraffic(RuleBasedStateMachine):
         prompt = [token for token in prompt if token != END][: self.model.cells - 1]
         name = f"r{len(self.wanted)}"
         self.wanted[name] = prompt
-        self.bench.loop.handle(Submit(make_request(name, prompt, max_tokens=length, **options)))
+        self.bench.submit(make_request(name, prompt, max_tokens=length, **options))
         self.lengths[name] = length
         if options.get("deadline"):
             self.overdue.add(name)
@@ -102,10 +115,10 @@ class AnyTraffic(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.bench.now += seconds
 
-    @rule(result=st.sampled_from([DecodeResult.FAILED, DecodeResult.ABORTED, DecodeResult.NO_CELLS, DecodeResult.LOST]))
-    def stumble(self, result: DecodeResult) -> None:
-        """One decode fails, whatever is in it; alone its rows succeed again."""
-        answers = iter([result])
+    @rule(results=st.lists(st.sampled_from(list(DecodeResult)), min_size=1, max_size=3))
+    def stumble(self, results: list[DecodeResult]) -> None:
+        """The next decodes fail, whatever is in them: alone too, if there are several."""
+        answers = iter(results)
         self.model.fails = lambda groups: next(answers, DecodeResult.OK)
         self.bench.loop.turn()
         self.model.fails = lambda groups: DecodeResult.OK
@@ -185,7 +198,7 @@ def test_every_text_of_a_grid_of_requests_and_slots_is_the_text_alone(requests: 
     bench = make_bench(FakeModel(cells=120, sequences=12, batch=24), parallel=parallel)
     prompts = {f"r{i}": b"Once upon a time " + b"xyz"[: i % 3] + bytes([97 + i]) for i in range(requests)}
     for name, prompt in prompts.items():
-        bench.loop.handle(Submit(make_request(name, prompt, max_tokens=20)))
+        bench.submit(make_request(name, prompt, max_tokens=20))
     bench.finish()
     assert {name: list(delta.tokens) for name, delta in bench.texts.items()} == {
         name: continuation(list(prompt), 20) for name, prompt in prompts.items()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from threading import Event
 
 import pytest
 
 from service.engine.engine import Engine
 from service.engine.generation import collect
 from service.engine.interface import EngineOptions, EngineState
-from service.engine.loop import Pulse
-from service.engine.model import DecodeResult, Model
-from service.engine.requests import RequestRecord, StepStats
+from service.engine.model import DecodeResult, Model, Rows
+from service.engine.pulse import Pulse
+from service.engine.requests import RequestRecord, SamplingParams, StepStats
 from service.errors import (
     ContextExceeded,
+    DeadlineExceeded,
     Draining,
     EngineDead,
     InvalidRequest,
@@ -24,7 +27,7 @@ from service.errors import (
     QueueFull,
     StartError,
 )
-from tests.support.builders import make_request
+from tests.support.builders import make_bench, make_request
 from tests.support.fake_model import FakeModel, continuation
 
 OPTIONS = EngineOptions(parallel=2, split_context=False, queue=2, calibrate=False)
@@ -148,7 +151,20 @@ def test_what_cannot_be_served_is_refused_at_the_door() -> None:
             ]:
                 with pytest.raises(error):
                     engine.submit(make_request("a", prompt))
+            with pytest.raises(InvalidRequest, match="top_k"):
+                engine.submit(make_request("a", b"x", sampling=SamplingParams(top_k=-2)))
             assert engine.running == 0
+
+    run(scenario)
+
+
+def test_defaults_that_the_model_cannot_take_end_the_start() -> None:
+    async def scenario() -> None:
+        engine = Engine(lambda progress: FakeModel(), replace(OPTIONS, sampling=SamplingParams(top_k=-2)))
+        engine.start()
+        with pytest.raises(StartError, match=r"sampling parameters .* top_k must be"):
+            await engine.wait_loaded()
+        await engine.stop()
 
     run(scenario)
 
@@ -187,6 +203,34 @@ def test_leaving_a_generation_aborts_it() -> None:
     run(scenario)
 
 
+def test_the_place_of_a_client_that_leaves_during_a_step_is_another_ones_in_the_next() -> None:
+    async def scenario() -> None:
+        model, steps, left = FakeModel(), [], Event()
+        here = asyncio.get_running_loop()
+        async with running(model, replace(OPTIONS, parallel=1)) as engine:
+            leaving = engine.submit(make_request("a", b"x", max_tokens=200))
+            waiting = engine.submit(make_request("b", b"yyyyy", max_tokens=3))
+
+            def leave() -> None:
+                leaving.abort()
+                left.set()
+
+            def look(groups: Sequence[Rows]) -> DecodeResult:
+                steps.append([len(group.tokens) for group in groups])
+                if len(steps) == 5:
+                    here.call_soon_threadsafe(leave)
+                    assert left.wait(2)
+                return DecodeResult.OK
+
+            model.fails = look
+            assert (await collect(waiting)).generated_tokens == 3
+            assert steps[4:] == [[1], [5], [1], [1]], (
+                "the step in which it left, and the very next has the other's prompt"
+            )
+
+    run(scenario)
+
+
 def test_an_abort_from_elsewhere_ends_the_reading() -> None:
     async def scenario() -> None:
         model = FakeModel()
@@ -197,6 +241,40 @@ def test_an_abort_from_elsewhere_ends_the_reading() -> None:
             await asyncio.sleep(0)
             generation.abort()
             assert (await asyncio.wait_for(reader, 1)).text == ""
+
+    run(scenario)
+
+
+def test_a_deadline_is_told_when_it_comes_however_long_the_step_takes() -> None:
+    async def scenario() -> None:
+        model, notes = FakeModel(), Notes()
+        async with running(model, notes=notes) as engine:
+            model.gate.clear()
+            first, late = engine.submit(make_request("a", b"x")), engine.submit(make_request("b", b"y", deadline=0.05))
+            async with asyncio.timeout(2):
+                with pytest.raises(DeadlineExceeded):
+                    await collect(late)
+            assert not model.gate.is_set()
+            model.gate.set()
+            assert (await collect(first)).generated_tokens == 8
+            await engine.wait_idle(1)
+            assert {record.outcome.value for record in notes.records} == {"overdue", "length"}
+
+    run(scenario)
+
+
+def test_a_request_waits_from_its_arrival_on_though_a_step_is_running() -> None:
+    async def scenario() -> None:
+        model, notes = FakeModel(), Notes()
+        async with running(model, notes=notes) as engine:
+            model.gate.clear()
+            generations = [engine.submit(make_request("a", b"x"))]
+            await until(lambda: bool(engine._pulse.serving))
+            generations.append(engine.submit(make_request("b", b"y")))
+            await asyncio.sleep(0.1)
+            model.gate.set()
+            await asyncio.gather(*map(collect, generations))
+            assert max(record.queue_seconds or 0.0 for record in notes.records) >= 0.1
 
     run(scenario)
 
@@ -299,25 +377,51 @@ def test_a_stuck_loop_is_noticed_and_a_long_step_is_not() -> None:
     assert not Pulse(since=100.0, predicted=0.1).stuck(now=159.0)
     assert Pulse(since=100.0, predicted=0.1).stuck(now=161.0)
     assert not Pulse().stuck(now=1e9)
+    assert not Pulse(since=100.0).stuck(now=3000.0)
+    assert Pulse(since=100.0).stuck(now=3800.0)
 
 
-def test_the_engine_says_once_that_it_is_stuck(
+def test_a_short_step_after_a_long_one_is_not_stuck() -> None:
+    bench = make_bench()
+    pulse, seen = bench.loop.pulse, []
+    model = bench.model
+
+    def look(groups: Sequence[Rows]) -> DecodeResult:
+        pulse.predicted = 0.1
+        seen.append(pulse.stuck(bench.now + 1))
+        bench.now += 70  # what this step takes
+        seen.append(pulse.stuck(bench.now))
+        return DecodeResult.OK
+
+    assert isinstance(model, FakeModel)
+    model.fails = look
+    bench.submit(make_request("a", b"x", max_tokens=2))
+    bench.finish()
+    assert seen == [False, True, False, True]
+
+
+def test_the_engine_says_once_each_time_that_it_is_stuck(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr("service.engine.loop.STUCK_SECONDS", 0.05)
+        monkeypatch.setattr("service.engine.pulse.STUCK_SECONDS", 0.05)
         model = FakeModel()
         async with running(model) as engine:
-            model.gate.clear()
-            engine.submit(make_request("a", b"x"))
-            beats = [engine.beating]
-            await asyncio.sleep(0.2)
-            beats += [engine.beating, engine.beating]
-            assert beats == [True, False, False]
-            assert [record.message.split(":")[0] for record in caplog.records] == ["the engine's loop is stuck"]
+            await collect(engine.submit(make_request("first", b"x")))
+            for name in "ab":
+                model.gate.clear()
+                generation = engine.submit(make_request(name, b"x"))
+                beats = [engine.beating]
+                await asyncio.sleep(0.2)
+                beats += [engine.beating, engine.beating]
+                assert beats == [True, False, False]
+                model.gate.set()
+                await collect(generation)
+                assert engine.beating
+            assert [record.message.split(":")[0] for record in caplog.records] == ["the engine's loop is stuck"] * 2
         engine._stuck_noted, engine._pulse.since = False, 0.0  # as a thread leaves it that died in a step
         assert not engine.beating
-        assert len(caplog.records) == 1
+        assert len(caplog.records) == 2
 
     run(scenario)
 

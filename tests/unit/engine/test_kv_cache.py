@@ -205,6 +205,29 @@ def test_what_is_fetched_is_cut_to_what_matches() -> None:
     assert cache.take_operations() == (Load(1, claimed[0]), Trim(claimed[0], 81))
 
 
+def test_what_is_about_to_be_fetched_is_not_pushed_off_the_shelf() -> None:
+    cache = KvCache(400, 2, shelf=Shelf(180, 1))
+    for letter in "wxy":
+        cache.release(fill(cache, letter * 90))
+    cache.take_operations()
+    match = cache.match(tokens("w" * 91), "")
+    assert match.shelved == 1
+    fill(cache, "an active one takes the id of the second")
+    claimed = cache.claim(match, "")
+    assert claimed is not None
+    assert claimed[1] == 90
+    assert Load(1, claimed[0]) in cache.take_operations()
+    cache.check_integrity()
+
+
+def test_what_was_computed_for_a_failed_request_is_emptied_though_the_books_never_had_it() -> None:
+    cache = KvCache(100, 4)
+    claimed = cache.claim(NO_MATCH, "")
+    assert claimed is not None
+    cache.release(claimed[0], keep=False)
+    assert cache.take_operations() == (Trim(claimed[0], 0),)
+
+
 def test_the_pool_is_preferred_where_the_shelf_has_little_more() -> None:
     cache = KvCache(400, 4, shelf=Shelf(1000, 1))
     cache.release(fill(cache, "y" * 120))

@@ -145,6 +145,11 @@ def test_the_context_is_the_trained_length_as_far_as_it_fits(
     assert "a test" in choice.reason
 
 
+def test_what_is_usable_leaves_the_weights_and_a_spare_part() -> None:
+    assert Room(100 * MIB, "a test").usable(40 * MIB) == 50 * MIB
+    assert Room(100 * MIB, "a test").usable(95 * MIB) < 0
+
+
 @pytest.mark.parametrize(
     ("wanted", "tokens", "fits"), [(1000, 1024, True), (5000, 5120, True), (1 << 20, 1 << 20, False)]
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.engine.loop import Abort, Submit
+from service.engine.loop import Abort
 from service.engine.model import DecodeResult
 from tests.support.builders import Bench, make_bench, make_request
 from tests.support.fake_model import FakeModel, continuation
 
 
 def submit(bench: Bench, name: str, prompt: bytes, **options: Any) -> None:
-    bench.loop.handle(Submit(make_request(name, prompt, **options)))
+    bench.submit(make_request(name, prompt, **options))
 
 
 def test_a_prompt_alone_takes_the_whole_batch() -> None:
@@ -234,6 +234,34 @@ def test_a_stranger_is_not_held_up_by_those_who_wait_for_a_leader() -> None:
     assert "d" in bench.texts
 
 
+def test_waiting_for_a_leader_never_takes_longer_than_computing_alone() -> None:
+    """A leader stands behind a longer prompt; whoever waits for its beginning would be the shortest, or the first, alone."""
+    turns = {}
+    for salt in ("", "alone"):
+        for priority in (0, -100):
+            bench = make_bench(FakeModel(cells=4096, batch=64), parallel=8)
+            shared = b"beginning " * 20
+            submit(bench, "first", b"f" * 1500)
+            submit(bench, "leader", shared + b"l" * 1200)
+            bench.loop.turn()
+            submit(bench, "short", b"s" * 600)
+            submit(bench, "follower", shared + b"f", salt=salt, priority=priority)
+            turns[salt, priority] = 0
+            while "follower" not in bench.texts:
+                bench.loop.turn()
+                turns[salt, priority] += 1
+    assert turns["", 0] <= turns["alone", 0] + 1, "the step after the join computes its own rest"
+    assert turns["", -100] <= turns["alone", -100] + 1
+
+
+def test_nobody_waits_for_a_leader_that_a_window_makes_forget() -> None:
+    bench = make_bench(FakeModel(cells=512, batch=64, window=12), parallel=4)
+    for name in "ab":
+        submit(bench, name, b"the same long beginning " * 8 + name.encode())
+    bench.loop.turn()
+    assert bench.scheduler.running == 2
+
+
 def test_a_lower_priority_number_is_let_in_sooner() -> None:
     bench = make_bench(parallel=1)
     submit(bench, "first", b"1", max_tokens=1)
@@ -251,6 +279,18 @@ def test_nobody_starves_behind_urgent_ones() -> None:
         bench.loop.turn()
         bench.now += 10
     assert list(bench.outcomes).index("patient") < 7
+
+
+def test_the_time_between_two_tokens_has_the_pauses_in_it() -> None:
+    answers = iter([DecodeResult.OK, DecodeResult.ABORTED, DecodeResult.OK])
+    bench = make_bench(FakeModel(fails=lambda groups: next(answers)))
+    submit(bench, "a", b"x", max_tokens=2)
+    bench.loop.turn()
+    bench.now += 3
+    bench.loop.turn()
+    bench.now += 4
+    bench.loop.turn()
+    assert [round(gap) for step in bench.steps for gap in step.stats.token_gaps] == [7]
 
 
 def test_the_least_important_makes_way_when_cells_run_out() -> None:
@@ -313,6 +353,31 @@ def test_whole_states_are_all_lost_together() -> None:
     bench.finish()
     for name in ("a", "b"):
         assert list(bench.texts[name].tokens) == continuation(name.encode() * 12, 8)
+
+
+def test_whole_states_that_are_lost_by_one_alone_are_lost_by_all() -> None:
+    model = FakeModel(keeps_partial=False)
+    bench = make_bench(model)
+    for name in ("a", "b", "c"):
+        submit(bench, name, name.encode() * 12)
+    bench.loop.turn()
+    answers = iter([DecodeResult.FAILED, DecodeResult.OK, DecodeResult.LOST])
+    model.fails = lambda groups: next(answers, DecodeResult.OK)
+    bench.finish()
+    assert bench.outcomes == {"a": "length", "b": "failed", "c": "length"}
+    for name in ("a", "c"):
+        assert list(bench.texts[name].tokens) == continuation(name.encode() * 12, 8)
+
+
+def test_a_refused_sampler_leaves_nothing_to_the_next_request() -> None:
+    model = FakeModel(refuses=lambda request: request.id == "bad")
+    bench = make_bench(model)
+    submit(bench, "bad", b"x" * 12, reuse_cache=False)
+    bench.finish()
+    assert bench.failures == {"bad": "invalid_request"}
+    submit(bench, "good", b"y")
+    bench.finish()
+    assert list(bench.texts["good"].tokens) == continuation(b"y", 8)
 
 
 def test_nobody_waits_for_a_state_that_cannot_be_shared() -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from service.engine.model import Rows
-from service.engine.pace import LearnedPace, share_rows
+from service.engine.pace import LearnedPace, Prompt, attended, share_rows
 from service.engine.step_cost import StepCost
 
 MEASURED = [(1, 35), (4, 50), (8, 93), (12, 120), (16, 114), (24, 176), (32, 205), (64, 381), (128, 746), (512, 3322)]
@@ -34,6 +34,10 @@ def feed(cost: StepCost, steps: int, *, scale: float = 1.0, seed: int = 1) -> fl
         burst = 3 if rnd.random() < 0.01 else 1
         cost.observe(decoding + prompt, attended, seconds * rnd.lognormvariate(0, 0.08) * burst)
     return sum(errors[steps // 2 :]) / (steps - steps // 2)
+
+
+def prompt(pending: int, computed: int = 0) -> Prompt:
+    return Prompt(computed, pending, wanted=pending)
 
 
 def test_it_converges_on_a_noisy_machine() -> None:
@@ -71,7 +75,7 @@ def test_the_rows_it_allows_keep_within_the_time(gap: float) -> None:
     cost = StepCost()
     feed(cost, 2000)
     for context in (0, 500, 1600):
-        rows = cost.rows_within(gap, 4, 4 * 300, context, 500)
+        rows = cost.rows_within(gap, 4, lambda n, behind=context: 4 * 300 + n * behind + n * n // 2, 500)  # type: ignore[misc]
         if rows:
             assert true_seconds(4 + rows, 1200 + rows * context + rows * rows // 2) < gap * 1.2
         if rows < 490:
@@ -82,7 +86,7 @@ def test_the_rows_it_allows_keep_within_the_time(gap: float) -> None:
 def test_a_prompt_always_goes_on() -> None:
     pace = LearnedPace(gap=0.001)
     pace.learn([Rows(0, 0, [0] * 64, wants_sample=True)], 5.0)
-    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], 0, 100) == 8
+    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], [prompt(100)], 100) == 8
 
 
 @pytest.mark.parametrize(
@@ -99,4 +103,29 @@ def test_a_prompt_always_goes_on() -> None:
 def test_half_goes_to_the_first_and_the_rest_to_the_shortest(
     pending: list[int], budget: int, shares: list[int]
 ) -> None:
-    assert share_rows(pending, budget) == shares
+    assert share_rows([prompt(rows) for rows in pending], budget) == shares
+
+
+def test_what_somebody_waits_for_is_as_short_as_that() -> None:
+    assert share_rows([prompt(1000), Prompt(0, 5000, wanted=20), prompt(30)], 100) == [50, 20, 30]
+    assert share_rows([prompt(10), Prompt(0, 5000, wanted=20), prompt(30)], 100) == [10, 60, 30]
+
+
+def test_the_gap_holds_whoever_of_the_prompts_stands_behind_many_tokens() -> None:
+    cost = StepCost()
+    feed(cost, 2000)
+    pace = LearnedPace(0.5, cost)
+    decoding = [Rows(slot, 300, [1], wants_sample=True) for slot in range(4)]
+    prompts = [prompt(600), prompt(500, computed=8000)]
+    shares = share_rows(prompts, pace.prompt_rows(decoding, prompts, 500))
+    rows = [
+        *decoding,
+        *(
+            Rows(9, each.computed, [1] * share, wants_sample=False)
+            for each, share in zip(prompts, shares, strict=True)
+            if share
+        ),
+    ]
+    assert shares[1] > 0
+    assert 0.4 < pace.predict(rows) <= 0.5
+    assert true_seconds(4 + sum(shares), attended(rows)) < 0.5 * 1.3
