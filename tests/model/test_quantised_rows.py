@@ -15,8 +15,8 @@ from service.engine.llama.variants import by_score, find_variants
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY = library_path(library_folder(), "ggml")
 VARIANTS = [variant.name for variant in by_score(REGISTRY, find_variants(library_folder()), 10)]
-SAME = 1e-4
-"""Of the logits' range: the same products in another order of sums."""
+SAME = 0.05
+"""Of the logits' range: sums in another order round an activation to the next of its 8 bits here and there, on some kernels."""
 
 PROGRAM = """
 import json, sys
@@ -32,7 +32,7 @@ model = load_model(
     ),
     lambda _: None,
 )
-tokens = model.tokenize("one two three four five six seven", add_special=True, parse_special=True)
+tokens = model.tokenize("one two three four five six seven eight nine ten", add_special=True, parse_special=True)
 
 
 def last_logits(start, count):
@@ -43,7 +43,7 @@ def last_logits(start, count):
 for token in range(len(tokens)):
     alone = last_logits(token, 1)
 worst = {}
-for rows in range(2, 8):
+for rows in range(2, 9):
     model.apply([Trim(0, 0)])
     last_logits(0, len(tokens) - rows)
     together = last_logits(len(tokens) - rows, rows)
