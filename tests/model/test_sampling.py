@@ -238,3 +238,43 @@ def test_everything_banned_still_gives_a_token(tiny: LlamaModel) -> None:
     banned = tuple((token, -math.inf) for token in range(tiny.info.vocabulary))
     [sample] = one(tiny, SamplingParams(logit_bias=banned), length=1)
     assert 0 <= sample.token < tiny.info.vocabulary
+
+
+@pytest.mark.parametrize(
+    ("params", "greedy"),
+    [
+        (GREEDY, True),
+        (replace(GREEDY, ignore_eos=True, top_k=0, top_n_sigma=1.0), True),
+        (replace(GREEDY, temperature=-1.0, samplers=("temperature", "top_k")), True),
+        (replace(GREEDY, repeat_penalty=1.1, repeat_last_n=0), True),
+        (SamplingParams(), False),
+        (replace(GREEDY, dynatemp_range=0.5), False),
+        (replace(GREEDY, repeat_penalty=1.1), False),
+        (replace(GREEDY, dry_multiplier=0.5), False),
+        (replace(GREEDY, logit_bias=((5, 1.0),)), False),
+        (replace(GREEDY, typical_p=0.5), False),
+        (replace(GREEDY, xtc_probability=0.5), False),
+        (replace(GREEDY, samplers=("top_k",)), False),
+        (replace(GREEDY, samplers=("temperature", "adaptive_p")), False),
+        (replace(GREEDY, mirostat=2), False),
+    ],
+)
+def test_the_likeliest_token_is_taken_without_the_chain_only_where_the_chain_would_take_it(
+    tiny: LlamaModel, params: SamplingParams, greedy: bool
+) -> None:
+    with closing(Chain(tiny._vocabulary, tiny._dry, params, tiny.cells)) as chain:
+        assert chain.greedy is greedy
+        logits_after(tiny, 0, 0, prompt_of(tiny, "Hello world"))
+        if greedy:
+            assert tiny.draw(chain.pointer, 0) == int(tiny.logits(0).argmax())
+
+
+def test_the_likeliest_token_is_left_to_the_chain_when_it_is_forbidden(tiny: LlamaModel) -> None:
+    params = replace(GREEDY, ignore_eos=True)
+    request = request_for(tiny, "Hello world", params)
+    with closing(tiny.open_sampler(request)) as sampler:
+        logits_after(tiny, 0, 0, request.prompt)
+        logits = tiny.logits(0)
+        likeliest = int(logits.argmax())
+        logits[min(tiny._vocabulary.end_tokens)] = logits.max() + 1
+        assert sampler.sample(0).token == likeliest

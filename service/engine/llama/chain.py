@@ -9,7 +9,7 @@ from typing import Any
 from llama_cpp import llama_cpp as native
 
 from service.engine.llama.dry import DrySamplers
-from service.engine.llama.parameters import check, sampler_names
+from service.engine.llama.parameters import check, sampler_names, takes_the_likeliest
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.requests import SamplingParams
 
@@ -18,7 +18,10 @@ MIROSTAT_CANDIDATES = 100
 
 
 class Chain:
-    """Owns the native samplers. `history` is how many of the last tokens they look at; fewer cannot change a choice."""
+    """Owns the native samplers. `history` is how many of the last tokens they look at; fewer cannot change a choice.
+
+    `greedy`: it always chooses the likeliest token that is not `forbidden`, so one who knows that one need not ask it.
+    """
 
     def __init__(self, vocabulary: Vocabulary, dry: DrySamplers, params: SamplingParams, context: int) -> None:
         check(params, vocabulary.size)
@@ -31,6 +34,9 @@ class Chain:
         self._dry_last = min(params.dry_penalty_last_n, context) if params.dry_penalty_last_n >= 0 else context
         names = sampler_names(params) if params.mirostat == 0 else []
         self.history = self._history(names)
+        self.greedy = takes_the_likeliest(params, names, self.history)
+        ends = vocabulary.end_tokens if params.ignore_eos else frozenset()
+        self.forbidden = frozenset(ends) | frozenset(vocabulary.suppressed)
         self.pointer = self._build(names)
 
     def _history(self, names: list[str]) -> int:
@@ -56,9 +62,7 @@ class Chain:
 
     def _biases(self) -> list[tuple[int, float]]:
         """The user's, then what ignore_eos forbids, then what the model forbids itself."""
-        ends = sorted(self._vocabulary.end_tokens) if self._params.ignore_eos else []
-        forbidden = [(token, -math.inf) for token in (*ends, *self._vocabulary.suppressed)]
-        return [*self._params.logit_bias, *forbidden]
+        return [*self._params.logit_bias, *((token, -math.inf) for token in sorted(self.forbidden))]
 
     def _samplers(self, names: list[str]) -> list[NativeSampler]:
         """All after the biases. The last one chooses a token."""

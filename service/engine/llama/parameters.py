@@ -89,3 +89,21 @@ def sampler_names(params: SamplingParams) -> list[str]:
             raise InvalidRequest(f"samplers: infill needs a top_k of 1 to {INFILL_TOP_K} before it", param="samplers")
         names.append(name)
     return names
+
+
+def takes_the_likeliest(params: SamplingParams, names: list[str], history: int) -> bool:
+    """Whether a chain of these samplers always chooses the greatest logit of a token that is not forbidden.
+
+    A temperature of 0 leaves the greatest only; none of the samplers that stand before it may change the logits or drop the first.
+    """
+    return (
+        "temperature" in names
+        and params.temperature <= 0
+        and params.dynatemp_range <= 0
+        and history == 0
+        and not params.logit_bias
+        and params.xtc_probability <= 0
+        and params.typical_p >= 1
+        and "infill" not in names
+        and "adaptive_p" not in names
+    )

@@ -45,10 +45,18 @@ class LlamaSampler:
         if self._probabilities and self._post_sampling:
             token, chances = self._sample_candidates(row)
         else:
-            token = self._decoded.draw(self._chain.pointer, row)
+            token = self._draw(row)
             if self._probabilities:
                 chances = log_probabilities(self._decoded.logits(row), token, self._probabilities, self._piece)
         return Sample(token, self._piece(token), token in self._vocabulary.end_tokens, chances)
+
+    def _draw(self, row: int) -> int:
+        """The chain sorts the whole vocabulary, a tenth of what a small model's row costs; the likeliest token is found without."""
+        if self._chain.greedy:
+            token = int(np.argmax(self._decoded.logits(row)))
+            if token not in self._chain.forbidden:
+                return token
+        return self._decoded.draw(self._chain.pointer, row)
 
     def _sample_candidates(self, row: int) -> tuple[int, TokenProbabilities]:
         """What llama_sampler_sample does, on candidates that can be looked at afterwards."""
