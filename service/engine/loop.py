@@ -111,6 +111,8 @@ class Loop:
         plan = self._scheduler.plan(began)
         self.pulse.running = self._scheduler.running
         if plan is not None:
+            # Before anything native runs: what is stuck in it is to be told from what takes long.
+            self.pulse.predicted = self._scheduler.predict(plan)
             self._step(plan, began)
         if self._left:
             self._deliver(self._delivery(NO_STEP, _Run(), 0.0))
@@ -198,8 +200,7 @@ class Loop:
 
     def _carry_out(self, plan: StepPlan) -> _Run | None:
         """Decodes and samples. None: nothing was computed, and the next plan will be another one."""
-        run = _Run(predicted_seconds=self._scheduler.predict(plan))
-        self.pulse.predicted = run.predicted_seconds
+        run = _Run(predicted_seconds=self.pulse.predicted)
         self.pulse.serving = frozenset(sequence.request.id for sequence in plan.sequences)
         result = self._decode(plan.rows, run)
         self.pulse.serving = frozenset()

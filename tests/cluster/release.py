@@ -19,14 +19,23 @@ POLL_SECONDS = 0.5
 LOOKED_AT = 4
 """Bytes that a download reads before it decides where to begin."""
 ASK = """
-import json, sys, urllib.error, urllib.request
+import json, sys, time, urllib.error, urllib.request
 address, body = sys.argv[1], sys.argv[2]
 request = urllib.request.Request(address, body.encode() or None, {"Content-Type": "application/json"})
-try:
-    print(urllib.request.urlopen(request, timeout=120).read().decode())
-except urllib.error.HTTPError as error:
-    print(error.read().decode())
+end = time.monotonic() + 30
+while True:
+    try:
+        print(urllib.request.urlopen(request, timeout=120).read().decode())
+    except urllib.error.HTTPError as error:
+        print(error.read().decode())
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError) and time.monotonic() < end:
+            time.sleep(0.5)
+            continue
+        raise
+    break
 """
+"""Asks once. A node's rules follow a service's endpoints a moment later: until then it refuses connections."""
 
 T = TypeVar("T")
 

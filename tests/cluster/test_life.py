@@ -33,15 +33,20 @@ def test_only_a_changed_setting_rolls_the_pods_and_a_rollback_rolls_back(release
     assert [pod.metadata.uid for pod in llm.pods()] == [first.metadata.uid]
 
     llm.install(server__ctxSize=4096)
-    assert context(llm) == 4096
+    serves(llm, context=4096)
     llm.helm("rollback", "1")
     llm.wait_ready()
-    assert context(llm) == 8192
+    serves(llm, context=8192)
 
 
-def context(release: Release) -> int:
-    found = release.tools.ask(f"{release.address}/props")
-    return int(found["default_generation_settings"]["n_ctx"])
+def serves(release: Release, context: int) -> None:
+    """A pod that goes away may answer until every node's rules know it."""
+
+    def found() -> bool:
+        settings = release.tools.ask(f"{release.address}/props")["default_generation_settings"]
+        return bool(settings["n_ctx"] == context)
+
+    wait_until(f"the context is {context}", 30, found)
 
 
 def test_the_claim_outlives_the_release_and_nothing_is_downloaded_twice(release: Make) -> None:
