@@ -13,8 +13,8 @@ from service.engine.llama.library import library_folder, library_path
 from service.engine.llama.variants import by_score, find_variants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-REGISTRY = library_path(library_folder(), "ggml")
-VARIANTS = [variant.name for variant in by_score(REGISTRY, find_variants(library_folder()), 10)]
+GGML_LIBRARY = library_path(library_folder(), "ggml")
+VARIANTS = [variant.name for variant in by_score(GGML_LIBRARY, find_variants(library_folder()), 10)]
 SAME = 0.05
 """Of the logits' range: sums in another order round an activation to the next of its 8 bits here and there, on some kernels."""
 

@@ -15,7 +15,7 @@ from service.engine.llama.variants import NoVariantRuns, by_score, choose_varian
 from service.errors import SettingError
 from tests.support.command import running_command
 
-REGISTRY = library_path(library_folder(), "ggml")
+GGML_LIBRARY = library_path(library_folder(), "ggml")
 BEST = "extern int ggml_backend_score(void) { return 1 << 30; }"
 KINDS = {
     "dies": BEST + "extern void *ggml_backend_init(void) { raise(SIGILL); return 0; }",
@@ -40,7 +40,7 @@ def folder_with(tmp_path: Path, *kinds: str) -> Path:
 
 @pytest.fixture(scope="module")
 def best_real() -> str:
-    return by_score(REGISTRY, find_variants(library_folder()), 10)[0].name
+    return by_score(GGML_LIBRARY, find_variants(library_folder()), 10)[0].name
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -49,26 +49,26 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_the_best_library_passes_within_the_time_it_may_take(best_real: str, caplog: pytest.LogCaptureFixture) -> None:
     began = os.times()
-    assert choose_variant(REGISTRY, library_folder()).name == best_real
+    assert choose_variant(GGML_LIBRARY, library_folder()).name == best_real
     took = os.times()
     assert took.children_user + took.children_system - began.children_user - began.children_system < 8, "CPU seconds"
     assert messages(caplog) == []
 
 
 def test_every_library_that_fits_this_cpu_passes() -> None:
-    fitting = by_score(REGISTRY, find_variants(library_folder()), 10)
+    fitting = by_score(GGML_LIBRARY, find_variants(library_folder()), 10)
     assert fitting == sorted(fitting, key=lambda variant: -variant.score)
     assert fitting[-1].score > 0
-    assert [refusal([*program("try", REGISTRY), str(variant.path)], 30) for variant in fitting[::3]] == [None] * len(
-        fitting[::3]
-    )
+    assert [refusal([*program("try", GGML_LIBRARY), str(variant.path)], 30) for variant in fitting[::3]] == [
+        None
+    ] * len(fitting[::3])
 
 
 def test_a_library_that_dies_gives_way_to_the_next(
     tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_with(tmp_path, "dies", "unfit")
-    assert choose_variant(REGISTRY, folder).name == best_real
+    assert choose_variant(GGML_LIBRARY, folder).name == best_real
     assert messages(caplog) == [
         "CPU kernels dies refused: killed by SIGILL while opening libggml-cpu-dies.so; trying the next best"
     ]
@@ -78,7 +78,7 @@ def test_a_library_that_hangs_gives_way_to_the_next(
     tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_with(tmp_path, "hangs", "empty")
-    assert choose_variant(REGISTRY, folder, timeout=4).name == best_real
+    assert choose_variant(GGML_LIBRARY, folder, timeout=4).name == best_real
     assert (
         "CPU kernels hangs refused: no answer in 4 s while opening libggml-cpu-hangs.so; trying the next best"
         in messages(caplog)
@@ -90,29 +90,29 @@ def test_a_library_that_dies_when_asked_is_left_out(
     tmp_path: Path, best_real: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_with(tmp_path, "unasked")
-    assert choose_variant(REGISTRY, folder).name == best_real
+    assert choose_variant(GGML_LIBRARY, folder).name == best_real
     assert messages(caplog) == ["CPU kernels unasked refused: killed by SIGSEGV while asked what they fit"]
 
 
 def test_a_library_asked_for_by_name_is_not_tried(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, "dies")
-    assert choose_variant(REGISTRY, folder, "dies").path == folder / "libggml-cpu-dies.so"
+    assert choose_variant(GGML_LIBRARY, folder, "dies").path == folder / "libggml-cpu-dies.so"
 
 
 def test_an_unknown_name_is_refused_with_the_choices(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"--cpu-variant: 'i9' cannot be used; expected one of .*dies.*"):
-        choose_variant(REGISTRY, folder_with(tmp_path, "dies"), "i9")
+        choose_variant(GGML_LIBRARY, folder_with(tmp_path, "dies"), "i9")
 
 
 def test_a_folder_where_nothing_runs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoVariantRuns, match="no CPU kernels in"):
-        choose_variant(REGISTRY, tmp_path)
+        choose_variant(GGML_LIBRARY, tmp_path)
 
 
 def test_a_build_for_one_cpu_is_tried_too(tmp_path: Path, best_real: str) -> None:
     real = library_folder() / f"libggml-cpu-{best_real}.so"
     (tmp_path / "libggml-cpu.so").symlink_to(real)
-    assert choose_variant(REGISTRY, tmp_path).name == "default"
+    assert choose_variant(GGML_LIBRARY, tmp_path).name == "default"
 
 
 def test_the_service_comes_up_on_the_next_library_and_says_so_everywhere(
