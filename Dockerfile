@@ -17,7 +17,8 @@ FROM tools AS wheel
 # Without a wheel this copies a file that is there anyway: an optional COPY that every builder understands.
 ARG WHEEL=requirements/llama.txt
 COPY ${WHEEL} /wheels/
-COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch scripts/llama_q4_1_rows.patch /source/scripts/
+COPY scripts/build_llama.py /source/scripts/
+COPY scripts/llama /source/scripts/llama
 RUN ls /wheels/*.whl 2>/dev/null || { \
       apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ git && rm -rf /var/lib/apt/lists/* && \
       MISTRAL_API_CACHE=/cache /tools/bin/python /source/scripts/build_llama.py /wheels && rm -rf /cache; }
@@ -47,7 +48,8 @@ ARG CUDA_ARCHITECTURES="75-virtual;80-virtual;86-real;89-real;90-real;100-real;1
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv g++ git && rm -rf /var/lib/apt/lists/* && \
     python3 -m venv /tools
 COPY requirements /source/requirements
-COPY scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch scripts/llama_q4_1_rows.patch /source/scripts/
+COPY scripts/build_llama.py /source/scripts/
+COPY scripts/llama /source/scripts/llama
 # NCCL would be one more library to carry, for models that are split over several GPUs.
 RUN CMAKE_ARGS="-DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF -DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES}" \
       /tools/bin/python /source/scripts/build_llama.py /wheels && \

@@ -80,7 +80,7 @@ $(STAMP)dev: requirements/dev.txt | $(STAMP)runtime
 	@touch $@
 
 # The wheel is kept outside the repository too (see the script), so a fresh clone gets it from there.
-$(STAMP)llama: requirements/llama.txt requirements/build.txt scripts/build_llama.py scripts/amx_tileconfig.h scripts/llama_parts.cmake scripts/llama_masked_attention.patch scripts/llama_q4_1_rows.patch | $(STAMP)runtime
+$(STAMP)llama: requirements/llama.txt requirements/build.txt scripts/build_llama.py $(wildcard scripts/llama/*) | $(STAMP)runtime
 	@rm -rf build/llama
 	@$(BIN)/python scripts/build_llama.py build/llama
 	@$(PIP) install --quiet --no-index --no-deps --force-reinstall build/llama/*.whl

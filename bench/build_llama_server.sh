@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 cache=${MISTRAL_API_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mistral-api}
 # Without the header GCC 12's AMX code faults on today's Intel servers: the yardstick would not run there at all.
-header=$root/scripts/amx_tileconfig.h
+header=$root/scripts/llama/amx_tileconfig.h
 flags=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF
     -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF)
 

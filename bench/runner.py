@@ -112,7 +112,7 @@ async def calm_moment(percent: float) -> None:
 async def measure(series: Series, side: Side, model: Path, workload: Workload, pair: int) -> Figures:
     """One workload on one fresh server. The seed names workload and pair: no text was seen by any server before."""
     plan = Plan(f"{workload.name}/{pair}", series.quick, series.seconds)
-    options = Options(model, series.threads, workload.cells, whole_pool=workload.whole_pool, more=workload.more)
+    options = Options(model, series.threads, workload.cells, whole_pool=workload.whole_pool)
     async with running(side, options) as server:
         await warm(server.client, plan)
         before, clocks = await server.client.metrics(), Clocks.of(server.pid)

@@ -42,14 +42,13 @@ Run = Callable[[Client, Plan], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`cells`, `whole_pool` and `more` are options of both servers (see `bench.servers.Options`)."""
+    """`cells` and `whole_pool` are options of both servers (see `bench.servers.Options`)."""
 
     name: str
     text: str
     run: Run
     cells: int = 8192
     whole_pool: bool = False
-    more: tuple[str, ...] = ()
 
 
 async def unshared(client: Client, plan: Plan) -> Outcome:
@@ -173,14 +172,7 @@ WORKLOADS = (
     Workload("W1s", "one client, prompts of 60-200 words, 128 tokens out", one_client),
     Workload("W2", "8 clients share a system prompt of 420 words and arrive together, twice", shared_prefix),
     Workload("W3", "4 streams run while prompts of 1,200 words arrive", long_prompts, cells=16384),
-    Workload(
-        "W4",
-        "8 clients x 400 tokens in 1,024 cells",
-        small_pool,
-        cells=1024,
-        whole_pool=True,
-        more=("--flash-attn", "off", "--cache-type-k", "f32", "--cache-type-v", "f32"),
-    ),
+    Workload("W4", "8 clients x 400 tokens in 1,024 cells", small_pool, cells=1024, whole_pool=True),
     Workload("W5", "64 clients on 8 places, half of them vanish mid-stream", crowd),
     Workload("W6", "8 chats of 6 turns", chats, cells=16384),
 )

@@ -1,12 +1,13 @@
 """Compiles llama-cpp-python once and keeps the wheel.
 
 Why not a plain `pip install`: the wheel must run at full speed on every CPU it meets, so it carries every kernel variant
-of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, its AMX kernels need a mended header (amx_tileconfig.h), its attention
-spends time on cells of other sequences, which in a pool that all share are most of them (llama_masked_attention.patch), and it
-multiplies Q4_1 weights with one row at a time, unpacking them again for each (llama_q4_1_rows.patch).
+of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, and what is in the folder llama/ changes three things: AMX kernels get a
+mended header (amx_tileconfig.h); attention works for a pool that many sequences share, where it would spend its time on cells of
+others (attention.h, attention.patch); and a row of a product is the same whatever else is in the batch, and Q4_1 weights are
+unpacked once for several rows (products.patch).
 
 Usage: build_llama.py OUT_FOLDER. Leaves one wheel there. It is compiled when nothing in the cache (`$MISTRAL_API_CACHE`, default
-`~/.cache/mistral-api`) has the same key: the locked versions, the options, header and patches, the compiler and the machine. Six to
+`~/.cache/mistral-api`) has the same key: the locked versions, the options, the changes, the compiler and the machine. Six to
 eight minutes on two cores. Only the standard library, pip and git (to apply the patches) are needed.
 """
 
@@ -32,9 +33,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parent / "requirements"
-HEADER = HERE / "amx_tileconfig.h"
-PARTS = HERE / "llama_parts.cmake"
-PATCHES = (HERE / "llama_masked_attention.patch", HERE / "llama_q4_1_rows.patch")
+CHANGES = HERE / "llama"
+HEADER = CHANGES / "amx_tileconfig.h"
+PARTS = CHANGES / "parts.cmake"
+ATTENTION = CHANGES / "attention.h"
+KERNELS = Path("vendor/llama.cpp/ggml/src/ggml-cpu")
+PATCHES = (CHANGES / "attention.patch", CHANGES / "products.patch")
 
 # One wheel for every CPU: variants are chosen when the service starts (service/engine/llama).
 OPTIONS = {
@@ -116,9 +120,7 @@ def build_key() -> str:
         "options": OPTIONS,
         "libraries": KEPT_LIBRARIES,
         "pins": [PIN.findall((REQUIREMENTS / name).read_text()) for name in ("llama.txt", "build.txt")],
-        "header": HEADER.read_text(),
-        "parts": PARTS.read_text(),
-        "patches": [patch.read_text() for patch in PATCHES],
+        "changes": [path.read_text() for path in (HEADER, PARTS, ATTENTION, *PATCHES)],
         "compiler": compiler_version(),
         "machine": [platform.system(), platform.machine(), *platform.libc_ver()],
         "environment": [os.environ.get(name, "") for name in ("CMAKE_ARGS", "CFLAGS", "CXXFLAGS", "LDFLAGS")],
@@ -166,7 +168,7 @@ def locked(name: str) -> list[str]:
 
 
 def patched_source(work: Path, environment: dict[str, str]) -> Path:
-    """The locked source, unpacked in `work`, with our patches."""
+    """The locked source, unpacked in `work`, with our changes."""
     fetch = [
         *PIP,
         "download",
@@ -181,6 +183,7 @@ def patched_source(work: Path, environment: dict[str, str]) -> Path:
     archive = next(work.glob("llama_cpp_python-*.tar.gz"))
     shutil.unpack_archive(archive, work)  # its hash was checked
     source = work / archive.name.removesuffix(".tar.gz")
+    shutil.copy(ATTENTION, source / KERNELS)
     if shutil.which("git") is None:
         raise BuildError("no git to apply patches with (Debian: apt-get install git)")
     # Git would look for the files in a repository around `work`, if there is one.
