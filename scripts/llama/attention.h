@@ -37,6 +37,8 @@ constexpr int LANES   = GGML_FA_LANES;      // floats in a register; also cells 
 constexpr int HALF    = LANES/2;            // doubles in a register
 constexpr int V_CELLS = 16;                 // cells whose V is converted at a time
 constexpr int QUERIES = 32;                 // rows times heads that are computed together
+constexpr int FEW     = 4;                  // of them: cells are read where they lie
+constexpr int FEW_CELLS = 64;
 constexpr int64_t SCORES = 128*1024;        // that fit into the cache beside everything else
 
 typedef float  floats  __attribute__((vector_size(4*LANES), aligned(4)));
@@ -226,18 +228,39 @@ inline doubles load(const double * p) { return *(const doubles *) p; }
 inline void store(float * p, floats x)   { *(floats *) p = x; }
 inline void store(double * p, doubles x) { *(doubles *) p = x; }
 
-// n is a multiple of LANES.
-inline void half_to_floats(const ggml_fp16_t * from, float * to, int64_t n) {
+// A register of values from memory.
+inline floats as_floats(const float * p) { return load(p); }
+
+inline doubles as_doubles(const float * p) {
 #if defined(__AVX512F__)
-    for (int64_t i = 0; i < n; i += LANES) {
-        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) (from + i))));
-    }
-#elif defined(__F16C__)
-    for (int64_t i = 0; i < n; i += LANES) {
-        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (from + i))));
-    }
+    return (doubles) _mm512_cvtps_pd(_mm256_loadu_ps(p));
+#elif defined(__AVX__)
+    return (doubles) _mm256_cvtps_pd(_mm_loadu_ps(p));
 #else
-    ggml_cpu_fp16_to_fp32(from, to, n);
+    return __builtin_convertvector(*(const half_floats *) p, doubles);
+#endif
+}
+
+#if defined(__AVX512F__)
+#define GGML_FA_HALVES
+inline floats as_floats(const ggml_fp16_t * p) { return (floats) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) p)); }
+inline doubles as_doubles(const ggml_fp16_t * p) {
+    return (doubles) _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) p)));
+}
+#elif defined(__F16C__)
+#define GGML_FA_HALVES
+inline floats as_floats(const ggml_fp16_t * p) { return (floats) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) p)); }
+inline doubles as_doubles(const ggml_fp16_t * p) {
+    return (doubles) _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *) p)));
+}
+#endif
+
+// Whether the functions above read values of a type.
+inline bool direct(ggml_type type) {
+#if defined(GGML_FA_HALVES)
+    return type == GGML_TYPE_F16 || type == GGML_TYPE_F32;
+#else
+    return type == GGML_TYPE_F32;
 #endif
 }
 
@@ -251,10 +274,14 @@ inline void prefetch(const char * rows, size_t row_stride, const int32_t * cells
 }
 
 inline void to_floats(ggml_type type, const char * from, float * to, int64_t n) {
-    if (type == GGML_TYPE_F16) {
-        half_to_floats((const ggml_fp16_t *) from, to, n);
-    } else if (type == GGML_TYPE_F32) {
+    if (type == GGML_TYPE_F32) {
         memcpy(to, from, n*sizeof(float));
+#if defined(GGML_FA_HALVES)
+    } else if (type == GGML_TYPE_F16) {
+        for (int64_t i = 0; i < n; i += LANES) {
+            store(to + i, as_floats((const ggml_fp16_t *) from + i));
+        }
+#endif
     } else {
         ggml_get_type_traits(type)->to_float(from, to, n);
     }
@@ -295,37 +322,95 @@ template <int B> inline floats sums_of(floats * x) {
     }
 }
 
+// x[i][c] = the products of query i and cell c, still to be summed over the register; for `n` of a register's cells.
+template <class T, int N> GGML_FA_NOINLINE static void few_products(
+        const query * queries, int64_t dk, const char * keys, size_t row_stride, const int32_t * cells, int n, floats (* x)[LANES]) {
+    for (int c = 0; c < n; ++c) {
+        const T * k = (const T *) (keys + cells[c]*row_stride);
+        floats sums[N] = {};
+        for (int64_t d = 0; d < dk; d += LANES) {
+            const floats key = as_floats(k + d);
+            for (int i = 0; i < N; ++i) {
+                sums[i] += load(queries[i].q + d)*key;
+            }
+        }
+        for (int i = 0; i < N; ++i) {
+            x[i][c] = sums[i];
+        }
+    }
+}
+
+template <class T> inline void few_products(
+        const query * queries, int n_queries, int64_t dk, const char * keys, size_t row_stride, const int32_t * cells, int n,
+        floats (* x)[LANES]) {
+    switch (n_queries) {
+        case 4: few_products<T, 4>(queries, dk, keys, row_stride, cells, n, x); break;
+        case 3: few_products<T, 3>(queries, dk, keys, row_stride, cells, n, x); break;
+        case 2: few_products<T, 2>(queries, dk, keys, row_stride, cells, n, x); break;
+        case 1: few_products<T, 1>(queries, dk, keys, row_stride, cells, n, x); break;
+    }
+}
+
+inline void products(const float * q, int64_t dk, const float * k, floats * x) {
+    floats sums[LANES] = {};
+    for (int64_t d = 0; d < dk; d += LANES) {
+        const floats query = load(q + d);
+        for (int c = 0; c < LANES; ++c) {
+            sums[c] += query*load(k + c*dk + d);
+        }
+    }
+    for (int c = 0; c < LANES; ++c) {
+        x[c] = sums[c];
+    }
+}
+
+// What a row's mask adds to the scores of a register of cells; false: nothing.
+inline bool mask_of(const query & query, bool plain, const int32_t * cells, int n, float * added) {
+    if (n == LANES && (!query.mask || (plain && cells[n - 1] < query.hidden))) {
+        return false;
+    }
+    for (int c = 0; c < LANES; ++c) {
+        added[c] = c >= n ? -INFINITY : query.mask ? GGML_CPU_FP16_TO_FP32(query.mask[cells[c]]) : 0.0f;
+    }
+    return true;
+}
+
 // Scores of `n_queries` queries with the cells [begin, end) of a list; query i's go to scores + i*stride, padded with -inf to whole registers.
 GGML_FA_NOINLINE static void compute_scores(
         const op & o, scratch & s, const char * keys, const int32_t * cells, int64_t begin, int64_t end, bool plain,
         const query * queries, int n_queries, float * scores, int64_t stride) {
     const int64_t dk = o.dk;
+    const bool few = n_queries <= FEW && direct(o.k->type);
+    floats x[FEW][LANES] = {};
     s.k.resize(LANES*dk);
     float * k = s.k.data();
+    const size_t row_stride = o.k->nb[1];
     const size_t bytes = ggml_row_size(o.k->type, dk);
-    prefetch(keys, o.k->nb[1], cells, begin, std::min<int64_t>(begin + LANES, end), bytes);
+    prefetch(keys, row_stride, cells, begin, std::min<int64_t>(begin + LANES, end), bytes);
     for (int64_t c0 = begin; c0 < end; c0 += LANES) {
         const int n = (int) std::min<int64_t>(LANES, end - c0);
-        prefetch(keys, o.k->nb[1], cells, c0 + n, std::min<int64_t>(c0 + n + LANES, end), bytes);
-        for (int c = 0; c < n; ++c) {
-            to_floats(o.k->type, keys + cells[c0 + c]*o.k->nb[1], k + c*dk, dk);
-        }
-        for (int c = n; c < LANES; ++c) {
-            memset(k + c*dk, 0, dk*sizeof(float));
+        prefetch(keys, row_stride, cells, c0 + n, std::min<int64_t>(c0 + n + LANES, end), bytes);
+        if (few && o.k->type == GGML_TYPE_F32) {
+            few_products<float>(queries, n_queries, dk, keys, row_stride, cells + c0, n, x);
+#if defined(GGML_FA_HALVES)
+        } else if (few) {
+            few_products<ggml_fp16_t>(queries, n_queries, dk, keys, row_stride, cells + c0, n, x);
+#endif
+        } else {
+            for (int c = 0; c < n; ++c) {
+                to_floats(o.k->type, keys + cells[c0 + c]*row_stride, k + c*dk, dk);
+            }
+            memset(k + n*dk, 0, (LANES - n)*dk*sizeof(float));
         }
         const ggml_fp16_t * of = nullptr;
         float added[LANES];
         bool  adds = false;
         for (int i = 0; i < n_queries; ++i) {
             const query & query = queries[i];
-            floats x[LANES] = {};
-            for (int64_t d = 0; d < dk; d += LANES) {
-                const floats q = load(query.q + d);
-                for (int c = 0; c < LANES; ++c) {
-                    x[c] += q*load(k + c*dk + d);
-                }
+            if (!few) {
+                products(query.q, dk, k, x[0]);
             }
-            floats score = sums_of<LANES>(x)*o.scale;
+            floats score = sums_of<LANES>(x[few ? i : 0])*o.scale;
             if (o.softcap != 0.0f) {
                 for (int c = 0; c < LANES; ++c) {
                     score[c] = o.softcap*tanhf(score[c]);
@@ -333,10 +418,7 @@ GGML_FA_NOINLINE static void compute_scores(
             }
             if (query.mask != of || i == 0) { // the heads of a row share its mask
                 of   = query.mask;
-                adds = n < LANES || (of && !(plain && cells[c0 + n - 1] < query.hidden));
-                for (int c = 0; adds && c < LANES; ++c) {
-                    added[c] = c >= n ? -INFINITY : of ? GGML_CPU_FP16_TO_FP32(of[cells[c0 + c]]) : 0.0f;
-                }
+                adds = mask_of(query, plain, cells + c0, n, added);
             }
             if (adds) {
                 const floats biases = load(added)*query.slope;
@@ -347,11 +429,19 @@ GGML_FA_NOINLINE static void compute_scores(
     }
 }
 
-// exp(score - greatest) in place; returns one over their sum, the sink's part in it, and 0 where nothing is seen.
+// exp(score - greatest) in place, for a multiple of LANES; returns one over their sum, the sink's part in it, and 0 where nothing is seen.
 GGML_FA_NOINLINE static double compute_weights(float * scores, int64_t n, const float * sink) {
     float greatest = sink ? *sink : -INFINITY;
-    for (int64_t i = 0; i < n; ++i) {
-        greatest = std::max(greatest, scores[i]);
+    if (n == 0) {
+        return 0.0;
+    }
+    floats most = load(scores);
+    for (int64_t i = LANES; i < n; i += LANES) {
+        const floats more = load(scores + i);
+        most = most > more ? most : more;
+    }
+    for (int i = 0; i < LANES; ++i) {
+        greatest = std::max(greatest, most[i]);
     }
     if (greatest == -INFINITY) {
         memset(scores, 0, n*sizeof(float));
@@ -360,7 +450,7 @@ GGML_FA_NOINLINE static double compute_weights(float * scores, int64_t n, const 
     ggml_vec_soft_max_f32((int) n, scores, scores, greatest);
     doubles sums = {};
     for (int64_t i = 0; i < n; i += HALF) {
-        sums += __builtin_convertvector(*(const half_floats *) (scores + i), doubles);
+        sums += as_doubles(scores + i);
     }
     double sum = sink ? (double) expf(*sink - greatest) : 0.0;
     for (int i = 0; i < HALF; ++i) {
@@ -369,78 +459,110 @@ GGML_FA_NOINLINE static double compute_weights(float * scores, int64_t n, const 
     return sum > 0.0 ? 1.0/sum : 0.0;
 }
 
-// y[i][d] += sum over n cells of w[i][c]*v[c][d], for N queries and M registers of dimensions.
-template <int N, int M> inline void mix(double * y, int64_t y_stride, const double * w, const double * v, int64_t v_stride, int n) {
+// Where the values of some cells stand: converted, or in the pool.
+struct converted {
+    const double * v;
+    int64_t        stride;
+
+    doubles at(int64_t c, int64_t d) const { return load(v + c*stride + d); }
+};
+
+template <class T> struct pooled {
+    const char *    v;
+    size_t          stride;
+    const int32_t * cells;
+
+    doubles at(int64_t c, int64_t d) const { return as_doubles((const T *) (v + cells[c]*stride) + d); }
+};
+
+// y[i][d] += sum over n cells of w[i][c]*v[c][d], for N queries and M registers of dimensions from d on.
+template <int N, int M, class V> inline void mix(double * y, int64_t dims, const double * w, int64_t w_stride, V v, int64_t d, int64_t n) {
     doubles x[N][M];
     for (int i = 0; i < N; ++i) {
         for (int m = 0; m < M; ++m) {
-            x[i][m] = load(y + i*y_stride + m*HALF);
+            x[i][m] = load(y + i*dims + d + m*HALF);
         }
     }
-    for (int c = 0; c < n; ++c) {
+    for (int64_t c = 0; c < n; ++c) {
         doubles row[M];
         for (int m = 0; m < M; ++m) {
-            row[m] = load(v + c*v_stride + m*HALF);
+            row[m] = v.at(c, d + m*HALF);
         }
         for (int i = 0; i < N; ++i) {
             for (int m = 0; m < M; ++m) {
-                x[i][m] += w[i*V_CELLS + c]*row[m];
+                x[i][m] += w[i*w_stride + c]*row[m];
             }
         }
     }
     for (int i = 0; i < N; ++i) {
         for (int m = 0; m < M; ++m) {
-            store(y + i*y_stride + m*HALF, x[i][m]);
+            store(y + i*dims + d + m*HALF, x[i][m]);
         }
     }
 }
 
-template <int N> inline void mix_rows(double * y, int64_t dims, const double * w, const double * v, int n) {
+template <int N, class V> GGML_FA_NOINLINE static void mix_rows(
+        double * y, int64_t dims, const double * w, int64_t w_stride, V v, int64_t n) {
     constexpr int M = LANES == 16 ? 4 : 2;
     int64_t d = 0;
     for (; d + M*HALF <= dims; d += M*HALF) {
-        mix<N, M>(y + d, dims, w, v + d, dims, n);
+        mix<N, M>(y, dims, w, w_stride, v, d, n);
     }
     for (; d < dims; d += 2*HALF) {
-        mix<N, 2>(y + d, dims, w, v + d, dims, n);
+        mix<N, 2>(y, dims, w, w_stride, v, d, n);
     }
 }
 
-// sums[i][d] = the values' dimensions [dim, dim + dims), weighted: query i's weights stand at weights + i*stride.
+template <class V> inline void mix_all(double * y, int64_t dims, const double * w, int64_t w_stride, V v, int64_t n, int n_queries) {
+    for (; n_queries > 4; n_queries -= 4, y += 4*dims, w += 4*w_stride) {
+        mix_rows<4>(y, dims, w, w_stride, v, n);
+    }
+    switch (n_queries) {
+        case 4: mix_rows<4>(y, dims, w, w_stride, v, n); break;
+        case 3: mix_rows<3>(y, dims, w, w_stride, v, n); break;
+        case 2: mix_rows<2>(y, dims, w, w_stride, v, n); break;
+        case 1: mix_rows<1>(y, dims, w, w_stride, v, n); break;
+    }
+}
+
+// sums[i][d] = the values' dimensions [dim, dim + dims), weighted: query i's weights stand at weights + i*stride, padded to whole registers.
 GGML_FA_NOINLINE static void compute_sums(
         const op & o, scratch & s, const char * values, const int32_t * cells, int64_t n_cells, int64_t dim, int64_t dims,
         const float * weights, int64_t stride, int n_queries) {
     const ggml_type type = o.v->type;
-    const int64_t offset = dim/ggml_blck_size(type)*ggml_type_size(type);
+    const bool   few   = n_queries <= FEW && direct(type);
+    const size_t bytes = ggml_row_size(type, dims);
+    const size_t v_stride = o.v->nb[1];
+    const int64_t step = few ? FEW_CELLS : V_CELLS;
+    values += dim/ggml_blck_size(type)*ggml_type_size(type);
     s.v.resize(dims);
     s.wide_v.resize(V_CELLS*dims);
-    s.weights.resize((n_queries + 3)*V_CELLS);
+    s.weights.resize(n_queries*step);
     s.sums.assign(n_queries*dims, 0.0);
     double * w = s.weights.data();
-    const size_t bytes = ggml_row_size(type, dims);
-    prefetch(values + offset, o.v->nb[1], cells, 0, std::min<int64_t>(V_CELLS, n_cells), bytes);
-    for (int64_t c0 = 0; c0 < n_cells; c0 += V_CELLS) {
-        const int n = (int) std::min<int64_t>(V_CELLS, n_cells - c0);
-        prefetch(values + offset, o.v->nb[1], cells, c0 + n, std::min<int64_t>(c0 + n + V_CELLS, n_cells), bytes);
-        for (int c = 0; c < n; ++c) {
-            to_floats(type, values + cells[c0 + c]*o.v->nb[1] + offset, s.v.data(), dims);
-            for (int64_t d = 0; d < dims; d += HALF) {
-                store(s.wide_v.data() + c*dims + d, __builtin_convertvector(*(const half_floats *) (s.v.data() + d), doubles));
-            }
-        }
+    prefetch(values, v_stride, cells, 0, std::min<int64_t>(step, n_cells), bytes);
+    for (int64_t c0 = 0; c0 < n_cells; c0 += step) {
+        const int64_t n = std::min<int64_t>(step, n_cells - c0);
+        prefetch(values, v_stride, cells, c0 + n, std::min<int64_t>(c0 + n + step, n_cells), bytes);
         for (int i = 0; i < n_queries; ++i) {
-            for (int c = 0; c < n; ++c) {
-                w[i*V_CELLS + c] = weights[i*stride + c0 + c];
+            for (int64_t c = 0; c < n; c += HALF) {
+                store(w + i*step + c, as_doubles(weights + i*stride + c0 + c));
             }
         }
-        int i = 0;
-        for (; i + 4 <= n_queries; i += 4) {
-            mix_rows<4>(s.sums.data() + i*dims, dims, w + i*V_CELLS, s.wide_v.data(), n);
-        }
-        switch (n_queries - i) {
-            case 3: mix_rows<3>(s.sums.data() + i*dims, dims, w + i*V_CELLS, s.wide_v.data(), n); break;
-            case 2: mix_rows<2>(s.sums.data() + i*dims, dims, w + i*V_CELLS, s.wide_v.data(), n); break;
-            case 1: mix_rows<1>(s.sums.data() + i*dims, dims, w + i*V_CELLS, s.wide_v.data(), n); break;
+        if (few && type == GGML_TYPE_F32) {
+            mix_all(s.sums.data(), dims, w, step, pooled<float>{values, v_stride, cells + c0}, n, n_queries);
+#if defined(GGML_FA_HALVES)
+        } else if (few) {
+            mix_all(s.sums.data(), dims, w, step, pooled<ggml_fp16_t>{values, v_stride, cells + c0}, n, n_queries);
+#endif
+        } else {
+            for (int64_t c = 0; c < n; ++c) {
+                to_floats(type, values + cells[c0 + c]*v_stride, s.v.data(), dims);
+                for (int64_t d = 0; d < dims; d += HALF) {
+                    store(s.wide_v.data() + c*dims + d, as_doubles(s.v.data() + d));
+                }
+            }
+            mix_all(s.sums.data(), dims, w, step, converted{s.wide_v.data(), dims}, n, n_queries);
         }
     }
 }
