@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ from llama_cpp import llama_cpp as native
 
 from service.engine import memory
 from service.engine.llama import logs
+from service.engine.llama.devices import Device, chosen_devices
 from service.engine.llama.library import Library, open_library
 from service.engine.llama.metadata import cache_shape, model_info, read_metadata
 from service.engine.llama.model import AbortFlag, LlamaModel
-from service.engine.llama.native_params import check_names, context_params, model_params
+from service.engine.llama.native_params import ModelParams, check_names, context_params
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
+from service.engine.llama.placement import AUTO, FITTED_CONTEXT, Placement, fitting_layers, placement_of, places_of
 from service.engine.llama.variants import NoVariantRuns
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import DecodeResult, ModelLoader, Rows, Trim
@@ -48,14 +50,17 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
     """
     check_names(options)
     check_file(options.path)
-    before = memory.anonymous_bytes()
     library = opened_library(options)
+    devices = chosen_devices(options)
+    layers = gpu_layers(options, devices)
+    before = memory.anonymous_bytes()
     with ExitStack() as undo:
-        model = load_weights(options, progress)
+        model = load_weights(options, devices, layers, progress)
         undo.callback(native.llama_model_free, model)
         check_kind(options.path, model)
-        kept = kept_weights(options, model, memory.anonymous_bytes() - before)
-        loaded = with_context(options, model, library, kept, undo)
+        placement = placement_of(options, devices, layers, layer_count(model))
+        kept = kept_weights(options, model, placement, memory.anonymous_bytes() - before)
+        loaded = with_context(options, model, library, replace(placement, kept=kept), undo)
         if options.warmup:
             warm_up(loaded, options.path)
         grown = memory.anonymous_bytes() - before
@@ -105,15 +110,47 @@ def in_words(errors: list[str]) -> str:
     return f"the file is damaged or incomplete ({reason})" if damaged else reason
 
 
-def load_weights(options: LlamaOptions, progress: Progress) -> int:
+def gpu_layers(options: LlamaOptions, devices: Sequence[Device]) -> int:
+    """The layers to offload; below 0 all. Where the options leave it open, a look at the file says how many fit."""
+    if options.gpu_layers != AUTO or not devices:
+        return options.gpu_layers
+    with sketched(options) as model:
+        tokens = options.context or min(FITTED_CONTEXT, int(native.llama_model_n_ctx_train(model)))
+        cost = cost_by_share(options, model, read_metadata(model), options.sequences)
+        total = layer_count(model)
+        fitting = fitting_layers(devices, total, int(native.llama_model_size(model)), cost, tokens)
+    if fitting < total:
+        log.warning(
+            "%d of %d layers fit on %s; the CPUs compute the others",
+            fitting,
+            total,
+            ", ".join(device.name for device in devices),
+        )
+    return fitting
+
+
+@contextmanager
+def sketched(options: LlamaOptions) -> Iterator[int]:
+    """The model without its weights: what it says of itself, in the time of reading the vocabulary."""
+    params = ModelParams(replace(options, mmap=False, mlock=False), (), 0)
+    params.native.no_alloc = True
+    path = options.path.encode()
+    model = made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
+    try:
+        yield model
+    finally:
+        native.llama_model_free(model)
+
+
+def load_weights(options: LlamaOptions, devices: Sequence[Device], layers: int, progress: Progress) -> int:
     def advance(share: float, _data: int) -> bool:
         progress(share * WEIGHTS_SHARE)
         return True
 
-    params = model_params(options)
-    params.progress_callback = native.llama_progress_callback(advance)
+    params = ModelParams(options, devices, layers)
+    params.native.progress_callback = native.llama_progress_callback(advance)
     path = options.path.encode()
-    return made(options.path, "", lambda: native.llama_model_load_from_file(path, params))
+    return made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
 
 
 def check_kind(path: str, model: int) -> None:
@@ -126,18 +163,27 @@ def check_kind(path: str, model: int) -> None:
         raise ModelLoadError(path, "it has no vocabulary")
 
 
-def kept_weights(options: LlamaOptions, model: int, repacked: int) -> int:
+def layer_count(model: int) -> int:
+    """As `--gpu-layers` counts them: the output is one."""
+    return int(native.llama_model_n_layer(model)) + 1
+
+
+def kept_weights(options: LlamaOptions, model: int, placement: Placement, repacked: int) -> int:
     """Bytes of the mapped file that are read for every token. `repacked` are those that loading took beside it: they are not."""
-    return max(0, int(native.llama_model_size(model)) - repacked) if options.mmap else 0
+    on_host = int(native.llama_model_size(model) * placement.weights_on_host)
+    return max(0, on_host - repacked) if options.mmap else 0
 
 
-def with_context(options: LlamaOptions, model: int, library: Library, kept: int, undo: ExitStack) -> LlamaModel:
-    """The model with its pool of cells, beside `kept` bytes of weights in the file's pages."""
+def with_context(
+    options: LlamaOptions, model: int, library: Library, placement: Placement, undo: ExitStack
+) -> LlamaModel:
+    """The model with its pool of cells, where `placement` has its weights."""
     metadata = read_metadata(model)
     sequences = min(options.sequences, MAX_SEQUENCES)
     if native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model):
         sequences = min(sequences, WHOLE_STATE_SEQUENCES)
-    tokens = planned_context(options, model, metadata, sequences, kept)
+    cost = cost_by_share(options, model, metadata, sequences)
+    tokens = planned_context(options, model, places_of(placement, cost))
     abort = AbortFlag()
     params = context_params(options, tokens, sequences, abort)
     context = made(
@@ -155,7 +201,7 @@ def with_context(options: LlamaOptions, model: int, library: Library, kept: int,
         threads=options.threads,
         threads_batch=options.threads_batch,
         context=int(native.llama_n_ctx(context)),
-        gpu_layers=offloaded_layers(options, model),
+        gpu_layers=placement.layers,
         anonymous_bytes=0,
     )
     info = model_info(model, vocabulary, options.path, metadata)
@@ -165,23 +211,21 @@ def with_context(options: LlamaOptions, model: int, library: Library, kept: int,
     return loaded
 
 
-def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, kept: int) -> int:
+def cost_by_share(
+    options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int
+) -> Callable[[float], memory.ContextCost]:
+    """What a context costs in a place, by the share of the cells that lie there."""
+    shape, flash = cache_shape(model, metadata, options), options.flash_attn != "off"
+    return lambda share: memory.context_cost(shape, options.ubatch, sequences, flash_attention=flash, share=share)
+
+
+def planned_context(options: LlamaOptions, model: int, places: list[memory.Place]) -> int:
     """The context's length, with its sum in the log."""
-    shape = cache_shape(model, metadata, options)
-    cost = memory.context_cost(shape, options.ubatch, sequences, flash_attention=options.flash_attn != "off")
-    trained = int(native.llama_model_n_ctx_train(model))
-    choice = memory.choose_context(options.context, trained, cost, memory.memory_room(), kept)
+    choice = memory.choose_context(options.context, int(native.llama_model_n_ctx_train(model)), *places)
     log.log(
         logging.INFO if choice.fits else logging.WARNING, "%s%s", choice.reason, "" if choice.fits else ": may not fit"
     )
     return choice.tokens
-
-
-def offloaded_layers(options: LlamaOptions, model: int) -> int:
-    if not native.llama_supports_gpu_offload():
-        return 0
-    layers = int(native.llama_model_n_layer(model)) + 1
-    return layers if options.gpu_layers < 0 else min(options.gpu_layers, layers)
 
 
 def warm_up(model: LlamaModel, path: str) -> None:

@@ -21,7 +21,8 @@ log = logging.getLogger("llama.cpp")
 CONTINUED = 5
 LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 
-KEPT = re.compile(r"using device|offloaded \d+|\bbuffer size =|: loaded .* backend|system info")
+# A buffer of nothing: a look at a file before it is loaded.
+KEPT = re.compile(r"using device|offloaded \d+|\bbuffer size =(?! +0\.00 MiB)|: loaded .* backend|system info")
 # A full pool is the engine's daily business: it evicts, preempts and tries again.
 EXPECTED = re.compile(
     r"failed to find a memory slot|removing memory module entries|failed to decode, ret = 2"
