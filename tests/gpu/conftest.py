@@ -16,7 +16,7 @@ import pytest
 
 from service.engine.llama.devices import GPU, Device, found_devices
 from service.engine.llama.library import open_library
-from tests.conftest import MODELS, SCRIPTS, made_model, run_script
+from tests.conftest import MODELS, SCRIPTS, run_script
 
 HOG = """
 import ctypes, sys
@@ -43,7 +43,11 @@ def gpu() -> Device:
 @pytest.fixture(scope="session")
 def billion() -> Path:
     """A random model of a billion weights in Q4_K, whose heads are as wide as flash attention wants them."""
-    return made_model("1b")
+    path = MODELS / "random-1b.Q4_K.gguf"
+    if not path.exists():
+        run_script(SCRIPTS / "fetch_models.py", "tokenizer")
+        run_script(SCRIPTS / "make_gguf.py", "1b")
+    return path
 
 
 @pytest.fixture(scope="session")

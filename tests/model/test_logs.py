@@ -42,7 +42,6 @@ def test_text_that_is_not_utf8_comes_through(caplog: pytest.LogCaptureFixture) -
     ("level", "line", "expected"),
     [
         (logging.INFO, "llama_kv_cache:        CPU KV buffer size =   180.00 MiB", logging.INFO),
-        (logging.INFO, "load_tensors:          CPU model buffer size =     0.00 MiB", logging.DEBUG),
         (logging.INFO, "load_tensors: offloaded 12/33 layers to GPU", logging.INFO),
         (logging.INFO, "llama_model_loader: - kv   3: general.name str = secret", logging.DEBUG),
         (logging.INFO, "print_info: n_embd = 576", logging.DEBUG),

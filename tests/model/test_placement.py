@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -120,8 +121,9 @@ def test_a_model_that_does_not_fit_is_offloaded_in_part(
 ) -> None:
     open_library()
     given = LlamaOptions(str(tiny_model_path), context=512, ubatch=64)
-    with sketched(given) as model:
+    with caplog.at_level(logging.INFO), sketched(given) as model:
         assert layer_count(model) == 3
+    assert caplog.text == ""
     assert gpu_layers(given, TWO) == 3
     small = Device(1, "CUDA0", GPU, GIB + 30 * MIB)
     assert 0 < gpu_layers(given, (small,)) < 3

@@ -135,7 +135,8 @@ def sketched(options: LlamaOptions) -> Iterator[int]:
     params = ModelParams(replace(options, mmap=False, mlock=False), (), 0)
     params.native.no_alloc = True
     path = options.path.encode()
-    model = made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
+    with logs.relay.hushed():
+        model = made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
     try:
         yield model
     finally:
