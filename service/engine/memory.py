@@ -135,11 +135,6 @@ def choose_context(wanted: int, trained: int, *places: Place) -> ContextChoice:
     return ContextChoice(tokens, reason, fits=all(place.cost.of(tokens) <= place.usable for place in places))
 
 
-def fitting_layers(layers: int, weights: int, cells: int, usable: int) -> int:
-    """How many of a model's layers fit beside each other, each with its part of the weights and cells; the rest stays on the host."""
-    return max(0, min(layers, usable * layers // max(1, weights + cells)))
-
-
 def round_up(tokens: int) -> int:
     return -(-tokens // GRAIN) * GRAIN
 

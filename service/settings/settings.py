@@ -118,10 +118,12 @@ class Settings:
         spelled("-dev --device", "LLAMA_ARG_DEVICE", words("names with commas between them, or none", "DEVICES")), shown_default="all",
     )  # fmt: skip
     split_mode: str = option(
-        "layer", RUN, "How the model is split over several GPUs; none: --main-gpu takes all of it.",
+        "layer", RUN, "How the model is split over several GPUs; none: the one that --main-gpu names takes all of it.",
         spelled("-sm --split-mode", "LLAMA_ARG_SPLIT_MODE", SPLIT_MODE),
     )  # fmt: skip
-    main_gpu: int = option(0, RUN, "Its number, from 0.", spelled("-mg --main-gpu", "LLAMA_ARG_MAIN_GPU", whole(0)))
+    main_gpu: int = option(
+        0, RUN, "A GPU by its number, from 0.", spelled("-mg --main-gpu", "LLAMA_ARG_MAIN_GPU", whole(0))
+    )
     tensor_split: tuple[float, ...] = option(
         (), RUN, "Each GPU's share of the model.",
         spelled("-ts --tensor-split", "LLAMA_ARG_TENSOR_SPLIT", SHARES), shown_default="by free memory",
@@ -211,7 +213,7 @@ class Settings:
     cache_ram: int | None = option(
         None, BATCHING, "MiB of memory for beginnings of prompts that had to leave the cache; 0: none, -1: no bound.",
         spelled("-cram --cache-ram", "LLAMA_ARG_CACHE_RAM", whole(-1)),
-        shown_default="8192, but no more than a quarter of what is free",
+        shown_default="8192, but no more than a quarter of what is free; 0 where the cache lies on a GPU",
     )  # fmt: skip
     cache_isolation: str = option(
         "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",

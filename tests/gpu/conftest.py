@@ -1,7 +1,7 @@
 """Tests on a real GPU: any for which a backend's library lies beside llama.cpp's. Without one they are skipped.
 
 The image's `cuda` target has the library; for a working tree: build as its Dockerfile does and put libggml-cuda.so into the folder
-`llama_cpp/lib` of the virtual environment.
+`llama_cpp/lib` of the virtual environment. Run these alone then: tests/model counts on the CPUs' sums.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scripts import make_gguf
 from service.engine.llama.devices import GPU, Device, found_devices
 from service.engine.llama.library import open_library
 from tests.conftest import MODELS, SCRIPTS, run_script
@@ -28,6 +30,7 @@ print("taken", flush=True)
 sys.stdin.read()
 """
 LONG_CONTEXT = 1 << 20
+CALM = make_gguf.Shape(embedding=1024, layers=4, heads=16, kv_heads=4, feed_forward=2816, context=8192)
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +44,20 @@ def gpu() -> Device:
 
 
 @pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model in Q4_K whose attention is not sharp: what is rounded stays a rounding. In the large one, 22 sharp layers make
+    another text of it."""
+    path = tmp_path_factory.mktemp("calm") / "calm.gguf"
+    run_script(SCRIPTS / "fetch_models.py", "tokenizer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make_gguf, "SHARPNESS", {})
+        make_gguf.make(replace(make_gguf.PRESETS["1b"], shape=CALM), path, seed=1)
+    return path
+
+
+@pytest.fixture(scope="session")
 def billion() -> Path:
-    """A random model of a billion weights in Q4_K, whose heads are as wide as flash attention wants them."""
+    """A random model of a billion weights in Q4_K."""
     path = MODELS / "random-1b.Q4_K.gguf"
     if not path.exists():
         run_script(SCRIPTS / "fetch_models.py", "tokenizer")

@@ -19,7 +19,7 @@ from service.engine.model import CopyPrefix, DecodeResult, Load, Rows, Save, Tri
 pytestmark = pytest.mark.usefixtures("gpu")
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve"
-SAME = 0.05
+SAME = 0.01
 """Of the logits' mean square: the CPUs round activations to 8 bits, the GPU in other places."""
 
 
@@ -39,8 +39,8 @@ def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 @pytest.fixture(scope="module")
-def on_cpus(billion: Path) -> NDArray[np.float32]:
-    model = loaded(billion, devices=("none",))
+def on_cpus(calm: Path) -> NDArray[np.float32]:
+    model = loaded(calm, devices=("none",))
     logits = logits_of(model)
     assert model.runtime.gpu_layers == 0
     model.close()
@@ -50,28 +50,27 @@ def on_cpus(billion: Path) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("changes", "layers"),
     [
-        ({}, 23),
-        ({"gpu_layers": -2}, 23),
-        ({"gpu_layers": 99}, 23),
-        ({"gpu_layers": 12}, 12),
+        ({}, 5),
+        ({"gpu_layers": -2}, 5),
+        ({"gpu_layers": 99}, 5),
+        ({"gpu_layers": 3}, 3),
         ({"gpu_layers": 1}, 1),
         ({"gpu_layers": 0}, 0),
-        ({"split_mode": "none"}, 23),
-        ({"split_mode": "row"}, 23),
-        ({"split_mode": "tensor"}, 23),
-        ({"tensor_split": (1.0,)}, 23),
-        ({"kv_offload": False}, 23),
-        ({"flash_attn": "on"}, 23),
-        ({"flash_attn": "off"}, 23),
-        ({"flash_attn": "on", "cache_type_k": "q8_0", "cache_type_v": "q8_0"}, 23),
-        ({"mmap": False}, 23),
+        ({"split_mode": "none"}, 5),
+        ({"split_mode": "tensor"}, 5),
+        ({"tensor_split": (1.0,)}, 5),
+        ({"kv_offload": False}, 5),
+        ({"flash_attn": "on"}, 5),
+        ({"flash_attn": "off"}, 5),
+        ({"flash_attn": "on", "cache_type_k": "q8_0", "cache_type_v": "q8_0"}, 5),
+        ({"mmap": False}, 5),
     ],
     ids=str,
 )
 def test_logits_are_those_of_the_cpus(
-    billion: Path, on_cpus: NDArray[np.float32], changes: dict[str, object], layers: int
+    calm: Path, on_cpus: NDArray[np.float32], changes: dict[str, object], layers: int
 ) -> None:
-    model = loaded(billion, **changes)
+    model = loaded(calm, **changes)
     found = difference(on_cpus, logits_of(model))
     print(f"difference {found:.2e}, {model.runtime.gpu_layers} layers")  # noqa: T201
     assert model.runtime.gpu_layers == layers
@@ -79,15 +78,15 @@ def test_logits_are_those_of_the_cpus(
     assert found < SAME
 
 
-def test_a_device_can_be_named(billion: Path, on_cpus: NDArray[np.float32], gpu: Device) -> None:
-    model = loaded(billion, devices=(gpu.name,))
+def test_a_device_can_be_named(calm: Path, on_cpus: NDArray[np.float32], gpu: Device) -> None:
+    model = loaded(calm, devices=(gpu.name,))
     assert difference(on_cpus, logits_of(model)) < SAME
     model.close()
 
 
-def test_a_step_is_over_when_decode_returns(billion: Path) -> None:
+def test_a_step_is_over_when_decode_returns(calm: Path) -> None:
     """The engine measures it, and learns from that how many rows of a prompt keep other texts going."""
-    model = loaded(billion, context=4096, batch=2048, ubatch=512)
+    model = loaded(calm, context=4096, batch=2048, ubatch=512)
     tokens = list(range(300, 2300))
     times = []
     for _ in range(3):
@@ -103,8 +102,8 @@ def test_a_step_is_over_when_decode_returns(billion: Path) -> None:
     assert after < computing / 10
 
 
-def test_prefixes_are_shared_saved_and_fetched(billion: Path) -> None:
-    model = loaded(billion)
+def test_prefixes_are_shared_saved_and_fetched(calm: Path) -> None:
+    model = loaded(calm)
     expected = logits_of(model)
     count = len(model.tokenize(TEXT, add_special=True, parse_special=True))
     model.apply([CopyPrefix(0, 1, count - 4)])

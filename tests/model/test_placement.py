@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from service.engine.llama import devices, placement
 from service.engine.llama.devices import GPU, INTEGRATED, Device, chosen_devices, found_devices
 from service.engine.llama.library import open_library
-from service.engine.llama.loading import gpu_layers, layer_count, load_model, sketched
+from service.engine.llama.loading import cost_by_share, layer_count, load_model, offloading, sketched
+from service.engine.llama.metadata import read_metadata
 from service.engine.llama.options import LlamaOptions
-from service.engine.llama.placement import fitting_layers, placement_of, places_of
+from service.engine.llama.placement import layers_within, placement_of, places_of
 from service.engine.memory import ContextCost, choose_context
 from service.errors import SettingError
 
@@ -74,11 +76,11 @@ def test_a_context_is_as_long_as_the_narrowest_device_allows() -> None:
 
 def test_the_layers_that_fit_leave_room_for_the_context_and_others() -> None:
     one = TWO[:1]
-    assert fitting_layers(one, 33, 20 * GIB, cost, 4096) == 33
-    some = fitting_layers(one, 33, 60 * GIB, cost, 4096)
+    assert layers_within(one, 33, 20 * GIB, cost, 4096) == 33
+    some = layers_within(one, 33, 60 * GIB, cost, 4096)
     assert some == 15
-    assert fitting_layers(one, 33, 60 * GIB, cost, 65536) < some
-    assert fitting_layers((Device(1, "CUDA0", GPU, GIB // 2),), 33, 60 * GIB, cost, 4096) == 0
+    assert layers_within(one, 33, 60 * GIB, cost, 65536) < some
+    assert layers_within((Device(1, "CUDA0", GPU, GIB // 2),), 33, 60 * GIB, cost, 4096) == 0
 
 
 @pytest.mark.parametrize(
@@ -117,18 +119,51 @@ def test_a_device_that_is_not_there_is_refused(
 
 
 def test_a_model_that_does_not_fit_is_offloaded_in_part(
-    tiny_model_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_library()
     given = LlamaOptions(str(tiny_model_path), context=512, ubatch=64)
     with caplog.at_level(logging.INFO), sketched(given) as model:
         assert layer_count(model) == 3
     assert caplog.text == ""
-    assert gpu_layers(given, TWO) == 3
-    small = Device(1, "CUDA0", GPU, GIB + 30 * MIB)
-    assert 0 < gpu_layers(given, (small,)) < 3
+    for free, devices_left, fitting in ((GIB + 50 * MIB, 1, {3}), (GIB + 30 * MIB, 1, {1, 2}), (GIB + 5 * MIB, 0, {0})):
+        narrow = Device(1, "CUDA0", GPU, free)
+        monkeypatch.setattr(devices, "found_devices", lambda narrow=narrow: [narrow])
+        taking, layers = offloading(given)
+        assert layers in fitting
+        assert len(taking) == devices_left
     assert "of 3 layers fit on CUDA0; the CPUs compute the others" in caplog.text
-    assert gpu_layers(LlamaOptions(str(tiny_model_path), gpu_layers=2), (small,)) == 2
+    assert offloading(replace(given, gpu_layers=2))[1] == 2
+
+
+def test_what_is_split_is_priced_without_flash_attention(tiny_model_path: Path) -> None:
+    open_library()
+    given = LlamaOptions(str(tiny_model_path))
+    with sketched(given) as model:
+        prices = {
+            (flash, split): cost_by_share(replace(given, flash_attn=flash), model, read_metadata(model), split=split)(
+                1.0
+            ).per_token
+            for flash in ("auto", "on", "off")
+            for split in (False, True)
+        }
+    assert prices["auto", False] == prices["on", False] == prices["on", True]
+    assert prices["auto", True] == prices["off", False] > prices["auto", False]
+
+
+def test_only_a_pool_on_the_host_is_saved_from() -> None:
+    assert placement_of(options(), TWO, -1, 33).spare_bytes == 0
+    assert placement_of(options(), TWO, 5, 33).spare_bytes == 0
+    assert placement_of(options(kv_offload=False), TWO, -1, 33).spare_bytes > 0
+    assert placement_of(options(), (), -1, 33).spare_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers", "split"), [({}, -1, False), ({}, 17, True), ({}, 0, True), ({"kv_offload": False}, -1, True)]
+)
+def test_a_model_is_split_where_the_host_has_a_part(changes: dict[str, object], layers: int, split: bool) -> None:
+    assert placement_of(options(**changes), TWO, layers, 33).split == split
+    assert not placement_of(options(**changes), (), layers, 33).split
 
 
 def test_the_cpus_are_no_device(tiny_model_path: Path) -> None:

@@ -21,7 +21,7 @@ from service.engine.llama.metadata import cache_shape, model_info, read_metadata
 from service.engine.llama.model import AbortFlag, LlamaModel
 from service.engine.llama.native_params import ModelParams, check_names, context_params
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
-from service.engine.llama.placement import AUTO, FITTED_CONTEXT, Placement, fitting_layers, placement_of, places_of
+from service.engine.llama.placement import AUTO, FITTED_CONTEXT, Placement, layers_within, placement_of, places_of
 from service.engine.llama.variants import NoVariantRuns
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import DecodeResult, ModelLoader, Rows, Trim
@@ -51,8 +51,7 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
     check_names(options)
     check_file(options.path)
     library = opened_library(options)
-    devices = chosen_devices(options)
-    layers = gpu_layers(options, devices)
+    devices, layers = offloading(options)
     before = memory.anonymous_bytes()
     with ExitStack() as undo:
         model = load_weights(options, devices, layers, progress)
@@ -60,13 +59,14 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
         check_kind(options.path, model)
         placement = placement_of(options, devices, layers, layer_count(model))
         kept = kept_weights(options, model, placement, memory.anonymous_bytes() - before)
-        loaded = with_context(options, model, library, replace(placement, kept=kept), undo)
+        placement = replace(placement, kept=kept)
+        loaded = with_context(options, model, library, placement, undo)
         if options.warmup:
             warm_up(loaded, options.path)
         grown = memory.anonymous_bytes() - before
         loaded.runtime = replace(loaded.runtime, anonymous_bytes=grown)
         undo.pop_all()
-    loaded.spare_bytes = max(0, memory.memory_room().usable(kept))
+    loaded.spare_bytes = placement.spare_bytes
     log.info("%s loaded: %s beside the file", options.path, memory.mebibytes(grown))
     progress(1.0)
     return loaded
@@ -110,23 +110,29 @@ def in_words(errors: list[str]) -> str:
     return f"the file is damaged or incomplete ({reason})" if damaged else reason
 
 
-def gpu_layers(options: LlamaOptions, devices: Sequence[Device]) -> int:
-    """The layers to offload; below 0 all. Where the options leave it open, a look at the file says how many fit."""
+def offloading(options: LlamaOptions) -> tuple[list[Device], int]:
+    """The GPUs, and the layers for them; below 0 all. Where the options leave it open, a look at the file says how many fit."""
+    devices = chosen_devices(options)
     if options.gpu_layers != AUTO or not devices:
-        return options.gpu_layers
+        return devices, options.gpu_layers
     with sketched(options) as model:
-        tokens = options.context or min(FITTED_CONTEXT, int(native.llama_model_n_ctx_train(model)))
-        cost = cost_by_share(options, model, read_metadata(model), options.sequences)
         total = layer_count(model)
-        fitting = fitting_layers(devices, total, int(native.llama_model_size(model)), cost, tokens)
-    if fitting < total:
-        log.warning(
-            "%d of %d layers fit on %s; the CPUs compute the others",
-            fitting,
-            total,
-            ", ".join(device.name for device in devices),
-        )
-    return fitting
+        layers = fitting_layers(options, model, devices)
+    if layers < total:
+        names = ", ".join(device.name for device in devices)
+        log.warning("%d of %d layers fit on %s; the CPUs compute the others", layers, total, names)
+    return devices if layers else [], layers
+
+
+def fitting_layers(options: LlamaOptions, model: int, devices: Sequence[Device]) -> int:
+    """All layers, or as many as fit where some stay on the host."""
+    tokens = options.context or min(FITTED_CONTEXT, int(native.llama_model_n_ctx_train(model)))
+    metadata, total, size = read_metadata(model), layer_count(model), int(native.llama_model_size(model))
+
+    def fitting(*, split: bool) -> int:
+        return layers_within(devices, total, size, cost_by_share(options, model, metadata, split=split), tokens)
+
+    return total if fitting(split=False) == total else fitting(split=True)
 
 
 @contextmanager
@@ -180,13 +186,10 @@ def with_context(
 ) -> LlamaModel:
     """The model with its pool of cells, where `placement` has its weights."""
     metadata = read_metadata(model)
-    sequences = min(options.sequences, MAX_SEQUENCES)
-    if native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model):
-        sequences = min(sequences, WHOLE_STATE_SEQUENCES)
-    cost = cost_by_share(options, model, metadata, sequences)
+    cost = cost_by_share(options, model, metadata, split=placement.split)
     tokens = planned_context(options, model, places_of(placement, cost))
     abort = AbortFlag()
-    params = context_params(options, tokens, sequences, abort)
+    params = context_params(options, tokens, sequence_count(options, model), abort)
     context = made(
         options.path,
         f"no context of {tokens} tokens can be made: ",
@@ -212,11 +215,20 @@ def with_context(
     return loaded
 
 
+def sequence_count(options: LlamaOptions, model: int) -> int:
+    whole_states = native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model)
+    return min(options.sequences, WHOLE_STATE_SEQUENCES if whole_states else MAX_SEQUENCES)
+
+
 def cost_by_share(
-    options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int
+    options: LlamaOptions, model: int, metadata: dict[str, str], *, split: bool
 ) -> Callable[[float], memory.ContextCost]:
-    """What a context costs in a place, by the share of the cells that lie there."""
-    shape, flash = cache_shape(model, metadata, options), options.flash_attn != "off"
+    """What a context costs in a place, by the share of the cells that lie there.
+
+    Left to itself, llama.cpp may do without flash attention where a model is split between the host and GPUs.
+    """
+    shape, sequences = cache_shape(model, metadata, options), sequence_count(options, model)
+    flash = options.flash_attn == "on" or (options.flash_attn == "auto" and not split)
     return lambda share: memory.context_cost(shape, options.ubatch, sequences, flash_attention=flash, share=share)
 
 

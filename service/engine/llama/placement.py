@@ -41,6 +41,17 @@ class Placement:
         """The share of the cells."""
         return max(0, self.layers - 1) / max(1, self.total - 1) if self.kv_offload else 0.0
 
+    @property
+    def split(self) -> bool:
+        """Whether GPUs have a part, and the host has another."""
+        return bool(self.devices) and self.cells_on_gpus < 1
+
+    @property
+    def spare_bytes(self) -> int:
+        """Of the host's memory, for prefixes that leave the pool. None where the pool is on a GPU: each run of neighbouring cells is
+        copied by itself in each layer: about 100 ms for 366 tokens of a model that computes them in 10."""
+        return 0 if self.cells_on_gpus else max(0, memory.memory_room().usable(self.kept))
+
 
 def placement_of(options: LlamaOptions, devices: Sequence[Device], layers: int, total: int) -> Placement:
     """`layers` below 0 are all."""
@@ -61,8 +72,6 @@ def places_of(placement: Placement, cost: Callable[[float], ContextCost]) -> lis
     """Where a context of this `cost`, by the share of cells, needs memory: the host, and each GPU in use."""
     on_gpus = placement.cells_on_gpus
     host = Place(cost(1 - on_gpus), memory.memory_room(), placement.kept)
-    if not placement.layers:
-        return [host]
     return [
         host,
         *(
@@ -76,10 +85,11 @@ def room_of(name: str, free: int) -> Room:
     return Room(free, name, min(1.0, SPARE_BYTES / max(1, free)))
 
 
-def fitting_layers(
+def layers_within(
     devices: Sequence[Device], total: int, weights: int, cost: Callable[[float], ContextCost], tokens: int
 ) -> int:
     """How many layers the GPUs take with a context of so many tokens; what working memory costs is taken off each first."""
     working = cost(0.0).of(tokens)
     usable = sum(max(0, room_of(device.name, device.free).usable(0) - working) for device in devices)
-    return memory.fitting_layers(total, weights, cost(1.0).of(tokens) - working, usable)
+    beside_each_other = weights + cost(1.0).of(tokens) - working
+    return min(total, usable * total // max(1, beside_each_other))
