@@ -65,21 +65,25 @@ class Room:
 
     free: int
     source: str
+    spare: float = SPARE
 
     def usable(self, kept_weights: int) -> int:
         """What may be planned with: less a spare part, and less the weights' pages, which count as free; below 0 where they do not fit."""
-        return int(self.free * (1 - SPARE)) - kept_weights
+        return int(self.free * (1 - self.spare)) - kept_weights
 
 
-def context_cost(shape: CacheShape, ubatch: int, outputs: int, *, flash_attention: bool) -> ContextCost:
-    """Cells, attention mask and llama.cpp's working memory for `ubatch` rows, of which `outputs` yield logits.
+def context_cost(
+    shape: CacheShape, ubatch: int, outputs: int, *, flash_attention: bool, share: float = 1.0
+) -> ContextCost:
+    """Cells, attention mask and llama.cpp's working memory for `ubatch` rows, of which `outputs` yield logits,
+    in a place where that share of the layers keeps its cells.
 
     The working memory is an upper bound: llama.cpp reuses its tensors, so a few of the widest live at once.
     """
     per_row = MASK_BYTES if flash_attention else MASK_BYTES + 4 * shape.heads
     widest = 4 * ubatch * (2 * shape.feed_forward + 6 * shape.embedding)
     logits = 2 * 4 * outputs * shape.vocabulary
-    return ContextCost(fixed=widest + logits, per_token=shape.cell_bytes + per_row * ubatch + CELL_BYTES)
+    return ContextCost(fixed=widest + logits, per_token=int(shape.cell_bytes * share) + per_row * ubatch + CELL_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +95,44 @@ class ContextChoice:
     fits: bool
 
 
-def choose_context(wanted: int, trained: int, cost: ContextCost, room: Room, kept_weights: int) -> ContextChoice:
-    """What was asked for as it is, else (`wanted` 0) the trained length as far as it fits.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A memory that a context needs: what it costs there, the room, and the weights in it whose pages count as free."""
+
+    cost: ContextCost
+    room: Room
+    kept: int = 0
+
+    @property
+    def usable(self) -> int:
+        return self.room.usable(self.kept)
+
+    @property
+    def fitting(self) -> int:
+        """The most tokens."""
+        return (self.usable - self.cost.fixed) // max(1, self.cost.per_token) // GRAIN * GRAIN
+
+    def reason(self, tokens: int) -> str:
+        kept = f", {mebibytes(self.kept)} kept for weights" if self.kept else ""
+        return (
+            f"needs {mebibytes(self.cost.of(tokens))} ({self.cost.per_token / 1024:.1f} KiB a token), "
+            f"{mebibytes(self.usable)} usable of {mebibytes(self.room.free)} free ({self.room.source}){kept}"
+        )
+
+
+def choose_context(wanted: int, trained: int, *places: Place) -> ContextChoice:
+    """What was asked for as it is, else (`wanted` 0) the trained length as far as it fits into each of the places.
 
     An explicit length is only warned about: the sum is an upper bound and does not know swap or who else is about to free
     memory, and whoever names a length has a reason.
     """
-    usable = room.usable(kept_weights)
-    fitting = (usable - cost.fixed) // max(1, cost.per_token) // GRAIN * GRAIN
+    fitting = min(place.fitting for place in places)
     tokens = (
         round_up(wanted) if wanted > 0 else max(min(LEAST_CONTEXT, round_up(trained)), min(round_up(trained), fitting))
     )
-    reason = (
-        f"context {tokens} tokens ({'as asked' if wanted > 0 else f'trained {trained}'}): needs {mebibytes(cost.of(tokens))} "
-        f"({cost.per_token / 1024:.1f} KiB a token), {mebibytes(usable)} usable of {mebibytes(room.free)} free ({room.source})"
-        f", {mebibytes(kept_weights)} kept for weights"
-    )
-    return ContextChoice(tokens, reason, fits=cost.of(tokens) <= usable)
+    why = "as asked" if wanted > 0 else f"trained {trained}"
+    reason = f"context {tokens} tokens ({why}): {'; '.join(place.reason(tokens) for place in places)}"
+    return ContextChoice(tokens, reason, fits=all(place.cost.of(tokens) <= place.usable for place in places))
 
 
 def round_up(tokens: int) -> int:

@@ -43,10 +43,6 @@ HARMLESS = {
         -fitc --fit-ctx N LLAMA_ARG_FIT_CTX
     """,
     "it is about several devices": """
-        -sm --split-mode MODE LLAMA_ARG_SPLIT_MODE
-        -ts --tensor-split SHARES LLAMA_ARG_TENSOR_SPLIT
-        -mg --main-gpu N LLAMA_ARG_MAIN_GPU
-        -kvo --kv-offload !-nkvo !--no-kv-offload LLAMA_ARG_KV_OFFLOAD
         --op-offload !--no-op-offload
         -cmoe --cpu-moe LLAMA_ARG_CPU_MOE
         -ncmoe --n-cpu-moe N LLAMA_ARG_N_CPU_MOE
@@ -123,9 +119,8 @@ REFUSED = {
         --check-tensors
         --repack !-nr !--no-repack LLAMA_ARG_REPACK = on
     """,
-    "other machines and devices are not served": """
+    "other machines are not served": """
         --rpc SERVERS LLAMA_ARG_RPC
-        -dev --device DEVICES LLAMA_ARG_DEVICE = none
         --list-devices
     """,
     "set it from outside, as with taskset, nice or numactl": """

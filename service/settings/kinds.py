@@ -64,6 +64,13 @@ def _read_gpu_layers(text: str) -> int:
     return meanings[text] if text in meanings else int(text)
 
 
+def _read_shares(text: str) -> tuple[float, ...]:
+    shares = tuple(float(part) for part in re.split("[,/]+", text))
+    if not all(0 <= share < math.inf for share in shares) or not any(shares):
+        raise ValueError(text)
+    return shares
+
+
 def _read_parallel(text: str) -> int:
     count = int(text)
     if count != -1 and not 1 <= count <= 128:
@@ -105,6 +112,8 @@ def _read_prefix(text: str) -> str:
 FOLDER = Kind(_read_folder, "a folder that is there", "FOLDER")
 PREFIX = Kind(_read_prefix, "a path such as /llm", "PREFIX")
 GPU_LAYERS = Kind(_read_gpu_layers, "a whole number, auto or all", "N")
+SPLIT_MODE = choice("none", "layer", "row", "tensor")
+SHARES = Kind(_read_shares, "numbers with commas between them, such as 3,1", "SHARES")
 PARALLEL = Kind(_read_parallel, "a whole number from 1 to 128, or -1", "N")
 VERBOSITY = Kind(_read_verbosity, "a whole number", "N")
 JSONL = Kind(_read_jsonl, "on or off", "")

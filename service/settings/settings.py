@@ -22,6 +22,8 @@ from service.settings.kinds import (
     PREFIX,
     ROPE_SCALE,
     SECONDS,
+    SHARES,
+    SPLIT_MODE,
     VERBOSITY,
 )
 from service.settings.option import Option, declared_options, option, spelled
@@ -108,8 +110,27 @@ class Settings:
         shown_default="llama-cpp-python's",
     )  # fmt: skip
     n_gpu_layers: int = option(
-        -1, RUN, "Layers on a GPU, where llama.cpp was built for one.",
+        -1, RUN, "Layers on GPUs, where llama.cpp was built for one. auto: all that fit beside 4,096 tokens, or --ctx-size.",
         spelled("-ngl --gpu-layers --n-gpu-layers", "LLAMA_ARG_N_GPU_LAYERS", GPU_LAYERS), shown_default="auto",
+    )  # fmt: skip
+    device: tuple[str, ...] = option(
+        (), RUN, "The GPUs to use, such as CUDA0,CUDA1, or none.",
+        spelled("-dev --device", "LLAMA_ARG_DEVICE", words("names with commas between them, or none", "DEVICES")), shown_default="all",
+    )  # fmt: skip
+    split_mode: str = option(
+        "layer", RUN, "How the model is split over several GPUs; none: the one that --main-gpu names takes all of it.",
+        spelled("-sm --split-mode", "LLAMA_ARG_SPLIT_MODE", SPLIT_MODE),
+    )  # fmt: skip
+    main_gpu: int = option(
+        0, RUN, "A GPU by its number, from 0.", spelled("-mg --main-gpu", "LLAMA_ARG_MAIN_GPU", whole(0))
+    )
+    tensor_split: tuple[float, ...] = option(
+        (), RUN, "Each GPU's share of the model.",
+        spelled("-ts --tensor-split", "LLAMA_ARG_TENSOR_SPLIT", SHARES), shown_default="by free memory",
+    )  # fmt: skip
+    kv_offload: bool = option(
+        True, RUN, "The cache lies on the GPUs too.",
+        spelled("-kvo --kv-offload !-nkvo !--no-kv-offload", "LLAMA_ARG_KV_OFFLOAD", FLAG),
     )  # fmt: skip
     flash_attn: str = option(
         "auto", RUN, "Flash attention.", spelled("-fa --flash-attn", "LLAMA_ARG_FLASH_ATTN", switch_or_auto()),
@@ -192,7 +213,7 @@ class Settings:
     cache_ram: int | None = option(
         None, BATCHING, "MiB of memory for beginnings of prompts that had to leave the cache; 0: none, -1: no bound.",
         spelled("-cram --cache-ram", "LLAMA_ARG_CACHE_RAM", whole(-1)),
-        shown_default="8192, but no more than a quarter of what is free",
+        shown_default="8192, but no more than a quarter of what is free; 0 where the cache lies on a GPU",
     )  # fmt: skip
     cache_isolation: str = option(
         "none", BATCHING, "Who may share the beginnings of prompts in the cache: all (none), or the requests of one API key (key).",

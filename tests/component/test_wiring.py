@@ -14,7 +14,8 @@ from service.wiring import engine_options, llama_options, thread_watch
 
 CHANGED = Settings(
     model="m.gguf", ctx_size=77, batch_size=64, ubatch_size=32, parallel=100, threads=1, threads_batch=1,
-    n_gpu_layers=3, flash_attn="on", cache_type_k="q8_0", cache_type_v="q8_0", mmap=False, mlock=True,
+    n_gpu_layers=3, device=("CUDA0",), split_mode="none", main_gpu=1, tensor_split=(3.0, 1.0), kv_offload=False,
+    flash_attn="on", cache_type_k="q8_0", cache_type_v="q8_0", mmap=False, mlock=True,
     rope_scaling="yarn", rope_freq_base=1.5, rope_freq_scale=0.5, yarn_orig_ctx=5, yarn_ext_factor=0.1,
     yarn_attn_factor=0.2, yarn_beta_slow=0.3, yarn_beta_fast=0.4, cpu_variant="haswell",
     cpu_variants_dir=Path("kernels"), warmup=False,

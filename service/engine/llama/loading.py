@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ from llama_cpp import llama_cpp as native
 
 from service.engine import memory
 from service.engine.llama import logs
+from service.engine.llama.devices import Device, chosen_devices
 from service.engine.llama.library import Library, open_library
 from service.engine.llama.metadata import cache_shape, model_info, read_metadata
 from service.engine.llama.model import AbortFlag, LlamaModel
-from service.engine.llama.native_params import check_names, context_params, model_params
+from service.engine.llama.native_params import ModelParams, check_names, context_params
 from service.engine.llama.options import MAX_SEQUENCES, LlamaOptions
+from service.engine.llama.placement import AUTO, FITTED_CONTEXT, Placement, layers_within, placement_of, places_of
 from service.engine.llama.variants import NoVariantRuns
 from service.engine.llama.vocabulary import Vocabulary
 from service.engine.model import DecodeResult, ModelLoader, Rows, Trim
@@ -48,20 +50,23 @@ def load_model(options: LlamaOptions, progress: Progress) -> LlamaModel:
     """
     check_names(options)
     check_file(options.path)
-    before = memory.anonymous_bytes()
     library = opened_library(options)
+    devices, layers = offloading(options)
+    before = memory.anonymous_bytes()
     with ExitStack() as undo:
-        model = load_weights(options, progress)
+        model = load_weights(options, devices, layers, progress)
         undo.callback(native.llama_model_free, model)
         check_kind(options.path, model)
-        kept = kept_weights(options, model, memory.anonymous_bytes() - before)
-        loaded = with_context(options, model, library, kept, undo)
+        placement = placement_of(options, devices, layers, layer_count(model))
+        kept = kept_weights(options, model, placement, memory.anonymous_bytes() - before)
+        placement = replace(placement, kept=kept)
+        loaded = with_context(options, model, library, placement, undo)
         if options.warmup:
             warm_up(loaded, options.path)
         grown = memory.anonymous_bytes() - before
         loaded.runtime = replace(loaded.runtime, anonymous_bytes=grown)
         undo.pop_all()
-    loaded.spare_bytes = max(0, memory.memory_room().usable(kept))
+    loaded.spare_bytes = placement.spare_bytes
     log.info("%s loaded: %s beside the file", options.path, memory.mebibytes(grown))
     progress(1.0)
     return loaded
@@ -105,15 +110,54 @@ def in_words(errors: list[str]) -> str:
     return f"the file is damaged or incomplete ({reason})" if damaged else reason
 
 
-def load_weights(options: LlamaOptions, progress: Progress) -> int:
+def offloading(options: LlamaOptions) -> tuple[list[Device], int]:
+    """The GPUs, and the layers for them; below 0 all. Where the options leave it open, a look at the file says how many fit."""
+    devices = chosen_devices(options)
+    if options.gpu_layers != AUTO or not devices:
+        return devices, options.gpu_layers
+    with sketched(options) as model:
+        total = layer_count(model)
+        layers = fitting_layers(options, model, devices)
+    if layers < total:
+        names = ", ".join(device.name for device in devices)
+        log.warning("%d of %d layers fit on %s; the CPUs compute the others", layers, total, names)
+    return devices if layers else [], layers
+
+
+def fitting_layers(options: LlamaOptions, model: int, devices: Sequence[Device]) -> int:
+    """All layers, or as many as fit where some stay on the host."""
+    tokens = options.context or min(FITTED_CONTEXT, int(native.llama_model_n_ctx_train(model)))
+    metadata, total, size = read_metadata(model), layer_count(model), int(native.llama_model_size(model))
+
+    def fitting(*, split: bool) -> int:
+        return layers_within(devices, total, size, cost_by_share(options, model, metadata, split=split), tokens)
+
+    return total if fitting(split=False) == total else fitting(split=True)
+
+
+@contextmanager
+def sketched(options: LlamaOptions) -> Iterator[int]:
+    """The model without its weights: what it says of itself, in the time of reading the vocabulary."""
+    params = ModelParams(replace(options, mmap=False, mlock=False), (), 0)
+    params.native.no_alloc = True
+    path = options.path.encode()
+    with logs.relay.hushed():
+        model = made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
+    try:
+        yield model
+    finally:
+        native.llama_model_free(model)
+
+
+def load_weights(options: LlamaOptions, devices: Sequence[Device], layers: int, progress: Progress) -> int:
     def advance(share: float, _data: int) -> bool:
         progress(share * WEIGHTS_SHARE)
         return True
 
-    params = model_params(options)
-    params.progress_callback = native.llama_progress_callback(advance)
+    params = ModelParams(options, devices, layers)
+    params.native.progress_callback = native.llama_progress_callback(advance)
     path = options.path.encode()
-    return made(options.path, "", lambda: native.llama_model_load_from_file(path, params))
+    return made(options.path, "", lambda: native.llama_model_load_from_file(path, params.native))
 
 
 def check_kind(path: str, model: int) -> None:
@@ -126,20 +170,26 @@ def check_kind(path: str, model: int) -> None:
         raise ModelLoadError(path, "it has no vocabulary")
 
 
-def kept_weights(options: LlamaOptions, model: int, repacked: int) -> int:
+def layer_count(model: int) -> int:
+    """As `--gpu-layers` counts them: the output is one."""
+    return int(native.llama_model_n_layer(model)) + 1
+
+
+def kept_weights(options: LlamaOptions, model: int, placement: Placement, repacked: int) -> int:
     """Bytes of the mapped file that are read for every token. `repacked` are those that loading took beside it: they are not."""
-    return max(0, int(native.llama_model_size(model)) - repacked) if options.mmap else 0
+    on_host = int(native.llama_model_size(model) * placement.weights_on_host)
+    return max(0, on_host - repacked) if options.mmap else 0
 
 
-def with_context(options: LlamaOptions, model: int, library: Library, kept: int, undo: ExitStack) -> LlamaModel:
-    """The model with its pool of cells, beside `kept` bytes of weights in the file's pages."""
+def with_context(
+    options: LlamaOptions, model: int, library: Library, placement: Placement, undo: ExitStack
+) -> LlamaModel:
+    """The model with its pool of cells, where `placement` has its weights."""
     metadata = read_metadata(model)
-    sequences = min(options.sequences, MAX_SEQUENCES)
-    if native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model):
-        sequences = min(sequences, WHOLE_STATE_SEQUENCES)
-    tokens = planned_context(options, model, metadata, sequences, kept)
+    cost = cost_by_share(options, model, metadata, split=placement.split)
+    tokens = planned_context(options, model, places_of(placement, cost))
     abort = AbortFlag()
-    params = context_params(options, tokens, sequences, abort)
+    params = context_params(options, tokens, sequence_count(options, model), abort)
     context = made(
         options.path,
         f"no context of {tokens} tokens can be made: ",
@@ -155,7 +205,7 @@ def with_context(options: LlamaOptions, model: int, library: Library, kept: int,
         threads=options.threads,
         threads_batch=options.threads_batch,
         context=int(native.llama_n_ctx(context)),
-        gpu_layers=offloaded_layers(options, model),
+        gpu_layers=placement.layers,
         anonymous_bytes=0,
     )
     info = model_info(model, vocabulary, options.path, metadata)
@@ -165,23 +215,30 @@ def with_context(options: LlamaOptions, model: int, library: Library, kept: int,
     return loaded
 
 
-def planned_context(options: LlamaOptions, model: int, metadata: dict[str, str], sequences: int, kept: int) -> int:
+def sequence_count(options: LlamaOptions, model: int) -> int:
+    whole_states = native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model)
+    return min(options.sequences, WHOLE_STATE_SEQUENCES if whole_states else MAX_SEQUENCES)
+
+
+def cost_by_share(
+    options: LlamaOptions, model: int, metadata: dict[str, str], *, split: bool
+) -> Callable[[float], memory.ContextCost]:
+    """What a context costs in a place, by the share of the cells that lie there.
+
+    Left to itself, llama.cpp may do without flash attention where a model is split between the host and GPUs.
+    """
+    shape, sequences = cache_shape(model, metadata, options), sequence_count(options, model)
+    flash = options.flash_attn == "on" or (options.flash_attn == "auto" and not split)
+    return lambda share: memory.context_cost(shape, options.ubatch, sequences, flash_attention=flash, share=share)
+
+
+def planned_context(options: LlamaOptions, model: int, places: list[memory.Place]) -> int:
     """The context's length, with its sum in the log."""
-    shape = cache_shape(model, metadata, options)
-    cost = memory.context_cost(shape, options.ubatch, sequences, flash_attention=options.flash_attn != "off")
-    trained = int(native.llama_model_n_ctx_train(model))
-    choice = memory.choose_context(options.context, trained, cost, memory.memory_room(), kept)
+    choice = memory.choose_context(options.context, int(native.llama_model_n_ctx_train(model)), *places)
     log.log(
         logging.INFO if choice.fits else logging.WARNING, "%s%s", choice.reason, "" if choice.fits else ": may not fit"
     )
     return choice.tokens
-
-
-def offloaded_layers(options: LlamaOptions, model: int) -> int:
-    if not native.llama_supports_gpu_offload():
-        return 0
-    layers = int(native.llama_model_n_layer(model)) + 1
-    return layers if options.gpu_layers < 0 else min(options.gpu_layers, layers)
 
 
 def warm_up(model: LlamaModel, path: str) -> None:

@@ -38,6 +38,7 @@ class LogRelay:
         self._level = logging.DEBUG
         self._pending = ""
         self._collected: list[str] | None = None
+        self._hushed = False
         self.callback = native.llama_log_callback(self._receive)
 
     @contextmanager
@@ -48,6 +49,15 @@ class LogRelay:
             yield self._collected
         finally:
             self._collected = None
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """What llama.cpp says of a model that is only looked at is no news."""
+        self._hushed = True
+        try:
+            yield
+        finally:
+            self._hushed = False
 
     def _receive(self, level: int, text: bytes | None, _data: ctypes.c_void_p) -> None:
         with self._lock:
@@ -72,7 +82,8 @@ class LogRelay:
             return
         if level == logging.ERROR and self._collected is not None:
             self._collected.append(line)
-        log.log(thinned(level, line, collecting=self._collected is not None), "%s", line)
+        level = thinned(level, line, collecting=self._collected is not None)
+        log.log(logging.DEBUG if self._hushed and level == logging.INFO else level, "%s", line)
 
 
 def thinned(level: int, line: str, *, collecting: bool = False) -> int:

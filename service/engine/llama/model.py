@@ -99,6 +99,8 @@ class LlamaModel:
     def decode(self, groups: Sequence[Rows]) -> DecodeResult:
         self._rows.fill(groups)
         code = native.llama_decode(self._context, self._rows.native)
+        # A GPU may compute still. Whoever measures a step means all of it, and learns from it how long a prompt's part may be.
+        native.llama_synchronize(self._context)
         self._abort.set(False)
         if code == 0:
             return DecodeResult.OK

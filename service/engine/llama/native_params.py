@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from llama_cpp import llama_cpp as native
 
+from service.engine.llama.devices import Device
 from service.engine.llama.model import AbortFlag
 from service.engine.llama.options import CACHE_TYPES, LlamaOptions
 from service.errors import SettingError
 
-ModelParams: TypeAlias = native.llama_model_params
 ContextParams: TypeAlias = native.llama_context_params
 
+SPLIT_MODES = {"none": 0, "layer": 1, "row": 2, "tensor": 3}
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 ROPE_SCALING = {"": -1, "none": 0, "linear": 1, "yarn": 2, "longrope": 3}
 
@@ -27,17 +30,27 @@ def check_names(options: LlamaOptions) -> None:
         ("--cache-type-v", options.cache_type_v, CACHE_TYPES),
         ("--flash-attn", options.flash_attn, FLASH_ATTENTION),
         ("--rope-scaling", options.rope_scaling, ROPE_SCALING),
+        ("--split-mode", options.split_mode, SPLIT_MODES),
     ):
         if value not in known:
             raise SettingError(setting, value, f"one of {', '.join(name for name in known if name)}")
 
 
-def model_params(options: LlamaOptions) -> ModelParams:
-    """A `llama_model_params`; the progress callback is left to the caller."""
-    params = native.llama_model_default_params()
-    params.n_gpu_layers = options.gpu_layers
-    params.load_mode = LOAD_MODES[options.mmap, options.mlock]
-    return params
+class ModelParams:
+    """A `llama_model_params` with the arrays that it points to; the progress callback is left to the caller."""
+
+    def __init__(self, options: LlamaOptions, devices: Sequence[Device], gpu_layers: int) -> None:
+        self._devices = (ctypes.c_void_p * (len(devices) + 1))(*(device.pointer for device in devices), None)
+        self._shares = (ctypes.c_float * native.llama_max_devices())(*options.tensor_split)
+        self.native = native.llama_model_default_params()
+        self.native.devices = ctypes.addressof(self._devices)
+        self.native.tensor_split = self._shares
+        self.native.n_gpu_layers = gpu_layers
+        self.native.load_mode = LOAD_MODES[options.mmap, options.mlock]
+        if devices:
+            # One device stands in the list already where the mode is "none", so it is the first.
+            self.native.split_mode = SPLIT_MODES[options.split_mode]
+            self.native.main_gpu = 0 if options.split_mode == "none" else options.main_gpu
 
 
 def context_params(options: LlamaOptions, tokens: int, sequences: int, abort: AbortFlag) -> ContextParams:
@@ -55,6 +68,7 @@ def context_params(options: LlamaOptions, tokens: int, sequences: int, abort: Ab
     params.type_k = CACHE_TYPES[options.cache_type_k].number
     params.type_v = CACHE_TYPES[options.cache_type_v].number
     params.kv_unified = True
+    params.offload_kqv = options.kv_offload
     # A cache of the window's size only would lose the prefixes that later requests share.
     params.swa_full = True
     params.no_perf = True

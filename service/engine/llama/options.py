@@ -36,7 +36,9 @@ class LlamaOptions:
 
     `context` 0 takes the trained length, or what fits into memory. `batch` is the most rows of one decode, `ubatch` the most
     that the kernels see at once. `sequences` are ids for running requests and cached prefixes together; each costs one row
-    of logits. `threads` are counts already decided (threads.py). `gpu_layers` below 0 offloads all that a GPU takes.
+    of logits. `threads` are counts already decided (threads.py). `gpu_layers` -1 offloads all that
+    fit, -2 all. `devices` are names of GPUs ("CUDA0"), or "none"; `split_mode` says how a model is split over several, in shares of
+    `tensor_split`, or that `main_gpu` takes all of it; without `kv_offload` the cells stay on the host.
     `flash_attn` is auto, on or off; the cache types are ggml's names ("f16", "q8_0"). `cpu_variant` names one library of CPU
     kernels, without a trial; `cpu_variants_dir` is where to look for them.
     """
@@ -49,6 +51,11 @@ class LlamaOptions:
     threads: int = 1
     threads_batch: int = 1
     gpu_layers: int = -1
+    devices: tuple[str, ...] = ()
+    split_mode: str = "layer"
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
+    kv_offload: bool = True
     flash_attn: str = "auto"
     cache_type_k: str = "f16"
     cache_type_v: str = "f16"

@@ -9,6 +9,7 @@ import pytest
 from service.engine.memory import (
     CacheShape,
     ContextCost,
+    Place,
     Room,
     anonymous_bytes,
     choose_context,
@@ -139,7 +140,7 @@ COST = ContextCost(fixed=10 * MIB, per_token=1024)
 def test_the_context_is_the_trained_length_as_far_as_it_fits(
     trained: int, free: int, kept: int, tokens: int, fits: bool
 ) -> None:
-    choice = choose_context(0, trained, COST, Room(free * MIB, "a test"), kept * MIB)
+    choice = choose_context(0, trained, Place(COST, Room(free * MIB, "a test"), kept * MIB))
     assert (choice.tokens, choice.fits) == (tokens, fits)
     assert f"context {tokens} tokens (trained {trained})" in choice.reason
     assert "a test" in choice.reason
@@ -154,14 +155,14 @@ def test_what_is_usable_leaves_the_weights_and_a_spare_part() -> None:
     ("wanted", "tokens", "fits"), [(1000, 1024, True), (5000, 5120, True), (1 << 20, 1 << 20, False)]
 )
 def test_a_context_asked_for_is_taken_even_if_it_may_not_fit(wanted: int, tokens: int, fits: bool) -> None:
-    choice = choose_context(wanted, 4096, COST, Room(100 * MIB, "a test"), 0)
+    choice = choose_context(wanted, 4096, Place(COST, Room(100 * MIB, "a test")))
     assert (choice.tokens, choice.fits) == (tokens, fits)
     assert f"context {tokens} tokens (as asked)" in choice.reason
 
 
 def test_what_is_chosen_never_costs_more_than_there_is() -> None:
     for free in range(20, 2000, 7):
-        choice = choose_context(0, 1 << 20, COST, Room(free * MIB, "a test"), 5 * MIB)
+        choice = choose_context(0, 1 << 20, Place(COST, Room(free * MIB, "a test"), 5 * MIB))
         if choice.fits:
             assert COST.of(choice.tokens) + 5 * MIB <= free * MIB
             assert choice.tokens % 256 == 0
