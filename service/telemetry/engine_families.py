@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from prometheus_client import Metric
-
 from service import __version__
 from service.engine.interface import EngineState
 from service.engine.memory import anonymous_bytes
@@ -24,7 +22,7 @@ def error_labels(cls: type[ServiceError] = ServiceError) -> list[str]:
     return own + [label for child in cls.__subclasses__() for label in error_labels(child)]
 
 
-def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[Metric]:
+def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[str]:
     """Requests, tokens, steps; and where an engine is watched, its gauges."""
     yield from _request_families(totals)
     yield from _step_families(totals)
@@ -36,13 +34,13 @@ def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[Metri
             yield from _model_families(engine.model.info, engine.model.runtime, engine.limits)
 
 
-def http_families(totals: Totals) -> Iterator[Metric]:
+def http_families(totals: Totals) -> Iterator[str]:
     """Answers by route."""
     yield catalog.HTTP_REQUESTS.family(totals.http.items())
     yield catalog.HTTP_TIME.histogram(totals.http_time.items())
 
 
-def _request_families(totals: Totals) -> Iterator[Metric]:
+def _request_families(totals: Totals) -> Iterator[str]:
     yield catalog.FIRST_TOKEN.histogram([((), totals.first_token)])
     yield catalog.BETWEEN_TOKENS.histogram([((), totals.between_tokens)])
     yield catalog.DURATION.histogram([((), totals.duration)])
@@ -53,7 +51,7 @@ def _request_families(totals: Totals) -> Iterator[Metric]:
     yield catalog.ERRORS.family(((label,), totals.errors[label]) for label in error_labels())
 
 
-def _step_families(totals: Totals) -> Iterator[Metric]:
+def _step_families(totals: Totals) -> Iterator[str]:
     yield catalog.COMPUTED.single(totals.computed)
     yield catalog.CACHED.single(totals.cached)
     yield catalog.GENERATED.single(totals.generated)
@@ -66,7 +64,7 @@ def _step_families(totals: Totals) -> Iterator[Metric]:
     yield catalog.EVICTED.single(totals.evicted)
 
 
-def _gauges(engine: EngineView) -> Iterator[Metric]:
+def _gauges(engine: EngineView) -> Iterator[str]:
     yield catalog.RUNNING.single(engine.running)
     yield catalog.WAITING.single(engine.waiting)
     yield catalog.STATE.family(((state.value,), float(engine.state is state)) for state in EngineState)
@@ -76,7 +74,7 @@ def _gauges(engine: EngineView) -> Iterator[Metric]:
     yield catalog.CELLS_CACHED.single(step.cached_cells if step else 0)
 
 
-def _model_families(info: ModelInfo, runtime: RuntimeInfo, limits: EngineLimits) -> Iterator[Metric]:
+def _model_families(info: ModelInfo, runtime: RuntimeInfo, limits: EngineLimits) -> Iterator[str]:
     labels = (PurePath(info.path).name, info.architecture, info.quantization, runtime.build, runtime.cpu_variant)
     yield catalog.MODEL_INFO.family([(labels, 1)])
     yield catalog.CELLS.single(runtime.context)
