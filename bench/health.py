@@ -67,7 +67,7 @@ async def load(server: Server) -> AsyncIterator[None]:
     async def one(number: int) -> None:
         random = Random(f"health/{number}")
         while True:
-            answer = await server.client.ask(Ask(200, prompt(random, 40, 200)))
+            answer = await server.client.ask(Ask(400, prompt(random, 10, 20)))
             if not answer.well:
                 raise BenchError(f"a request failed: {answer.error}")
 
@@ -78,6 +78,13 @@ async def load(server: Server) -> AsyncIterator[None]:
             task.cancel()
 
 
+async def generating(server: Server) -> None:
+    """Waits until every place has some text."""
+    before = (await server.client.metrics())[GENERATED]
+    while (await server.client.metrics())[GENERATED] < before + 8 * PLACES:  # noqa: ASYNC110 (another process does it)
+        await asyncio.sleep(0.1)
+
+
 async def measure(model: Path, seconds: float, threads: int) -> tuple[Found, Found]:
     """An idle and a busy service."""
     side = Side("mistral-api", (sys.executable, "-m", "service"))
@@ -85,7 +92,7 @@ async def measure(model: Path, seconds: float, threads: int) -> tuple[Found, Fou
         await watch(server, 1.0)
         idle = await watch(server, seconds)
         async with load(server):
-            await asyncio.sleep(1.0)
+            await generating(server)
             busy = await watch(server, seconds)
     return idle, busy
 
