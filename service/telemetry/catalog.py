@@ -157,16 +157,14 @@ LLAMA_PROCESSING = _theirs("requests_processing", "Requests that run.")
 LLAMA_DEFERRED = _theirs("requests_deferred", "Requests that wait for their start.")
 LLAMA_BUSY = _theirs("n_busy_slots_per_decode", "Requests that ran in a step, on average since the start.")
 
-# prometheus_client's own (its ProcessCollector)
+# The names of all of Prometheus' client libraries
 
-PROCESS = (
-    Spec("process_virtual_memory_bytes", "gauge", "Address space of this process."),
-    Spec("process_resident_memory_bytes", "gauge", "Memory of this process, with what is mapped."),
-    Spec("process_start_time_seconds", "gauge", "When this process started, in Unix time."),
-    Spec("process_cpu_seconds_total", "counter", "CPU time of this process."),
-    Spec("process_open_fds", "gauge", "Open files and connections."),
-    Spec("process_max_fds", "gauge", "How many there may be."),
-)
+PROCESS_VIRTUAL = Spec("process_virtual_memory_bytes", "gauge", "Address space of this process.")
+PROCESS_RESIDENT = Spec("process_resident_memory_bytes", "gauge", "Memory of this process, with what is mapped.")
+PROCESS_STARTED = Spec("process_start_time_seconds", "gauge", "When this process started, in Unix time.")
+PROCESS_CPU = Spec("process_cpu_seconds_total", "counter", "CPU time of this process.")
+PROCESS_FILES = Spec("process_open_fds", "gauge", "Open files and connections.")
+PROCESS_MAX_FILES = Spec("process_max_fds", "gauge", "How many there may be.")
 
 
 def every_spec() -> list[Spec]:

@@ -7,7 +7,6 @@ from pathlib import PurePath
 
 from service import __version__
 from service.engine.interface import EngineState
-from service.engine.memory import anonymous_bytes
 from service.engine.requests import EngineLimits, ModelInfo, Outcome, RuntimeInfo
 from service.errors import ServiceError
 from service.telemetry import catalog
@@ -27,7 +26,6 @@ def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[str]:
     yield from _request_families(totals)
     yield from _step_families(totals)
     yield catalog.BUILD_INFO.family([((__version__,), 1)])
-    yield catalog.ANONYMOUS.single(anonymous_bytes())
     if engine is not None:
         yield from _gauges(engine)
         if engine.state in LOADED:

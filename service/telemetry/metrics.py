@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from prometheus_client import ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.engine.requests import RequestRecord, StepStats
 from service.errors import ServiceError
-from service.telemetry.catalog import PROCESS
 from service.telemetry.engine_families import engine_families, http_families
 from service.telemetry.llama_server import LlamaServerTotals, llama_server_families
+from service.telemetry.process import Process
 from service.telemetry.totals import EngineView, Totals
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -30,7 +29,7 @@ class Metrics:
         self._totals = Totals()
         self._llama_server = LlamaServerTotals()
         self._engine: EngineView | None = None
-        self._process = ProcessCollector(registry=None)
+        self._process = Process()
 
     def watch(self, engine: EngineView) -> None:
         """Gauges are read from this engine from now on."""
@@ -89,10 +88,4 @@ class Metrics:
         yield from engine_families(self._totals, self._engine)
         yield from http_families(self._totals)
         yield from llama_server_families(self._llama_server, self._engine, self._clock())
-        yield from self._process_families()
-
-    def _process_families(self) -> Iterator[str]:
-        found = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
-        for spec in PROCESS:
-            if spec.name in found:
-                yield spec.single(found[spec.name])
+        yield from self._process.families()
