@@ -3,7 +3,8 @@
     python -m bench.probe PORT SECONDS PAGE…
 
 It is a process of its own with a blocking socket, and where it may (as root) it is served before all other processes: on a machine of
-few cores a client waits for a CPU as its server does, and what is to be measured is the server.
+few cores a client waits for a CPU as its server does, and what is to be measured is the server. Nor may it take the CPU from a server
+that has sent a part, as no scraper on another machine does: it sleeps until nearly as much is there as the page had the last time.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class ProbeError(Exception):
     """A page did not answer with 200."""
 
 
-def get(connection: socket.socket, path: str) -> float:
-    """Seconds until the whole answer is here. Raises ProbeError unless it is a 200."""
+def get(connection: socket.socket, path: str, enough: int = 1) -> tuple[float, int]:
+    """Seconds until the whole answer is here, and how much of the next one is nearly all. Raises ProbeError unless it is a 200."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, enough)
     began = perf_counter()
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     answer, length = b"", -1
@@ -42,9 +44,11 @@ def get(connection: socket.socket, path: str) -> float:
         if not (part := connection.recv(1 << 18)):
             raise ProbeError(f"{path}: the connection was closed")
         answer += part
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         if length < 0 and (head_end := answer.find(b"\r\n\r\n")) >= 0:
-            length = head_end + 4 + content_length(path, answer[:head_end])
-    return perf_counter() - began
+            body = content_length(path, answer[:head_end])
+            length, enough = head_end + 4 + body, head_end + 4 + 9 * body // 10
+    return perf_counter() - began, enough
 
 
 def content_length(path: str, head: bytes) -> int:
@@ -58,12 +62,13 @@ def content_length(path: str, head: bytes) -> int:
 def probe(port: int, seconds: float, pages: list[str]) -> Times:
     """Asks every page in turn for so long."""
     times: Times = {"pages": {page: [] for page in pages}, "late": []}
-    random, end = Random(port), perf_counter() + seconds
+    random, end, enough = Random(port), perf_counter() + seconds, dict.fromkeys(pages, 1)
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while perf_counter() < end:
             for page in pages:
-                times["pages"][page].append(get(connection, page))
+                took, enough[page] = get(connection, page, enough[page])
+                times["pages"][page].append(took)
                 began, pause = perf_counter(), random.uniform(0, PAUSE)
                 sleep(pause)
                 times["late"].append(perf_counter() - began - pause)

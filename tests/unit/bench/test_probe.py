@@ -9,7 +9,7 @@ import pytest
 from bench.probe import ProbeError, get
 
 
-def answered(*parts: bytes) -> float:
+def answered(*parts: bytes, enough: int = 1) -> tuple[float, int]:
     """What `get` says when these bytes come, a moment apart."""
     here, there = socket.socketpair()
 
@@ -24,13 +24,17 @@ def answered(*parts: bytes) -> float:
     thread.start()
     try:
         with here:
-            return get(here, "/health")
+            return get(here, "/health", enough)
     finally:
         thread.join()
 
 
 def test_a_page_is_there_with_its_last_byte() -> None:
-    assert answered(b"HTTP/1.1 200 OK\r\ncontent-le", b"ngth: 4\r\n\r\na", b"bcd") >= 0.06
+    parts = b"HTTP/1.1 200 OK\r\ncontent-le", b"ngth: 20\r\n\r\na", b"b" * 19
+    for enough in (1, 30, 1000):
+        seconds, next_time = answered(*parts, enough=enough)
+        assert seconds >= 0.06
+        assert next_time == len(b"".join(parts)) - 2
 
 
 @pytest.mark.parametrize(
