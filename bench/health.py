@@ -1,26 +1,29 @@
-"""How fast /metrics and /health/* answer while every place of the service generates, beside an idle service on the same machine.
+"""How fast /metrics and /health/* answer while every place of the service generates, beside the same service idle.
 
     python -m bench.health [--model FILE] [--seconds 10]
 
-A connection that stays open asks each page in turn, like a kubelet and Prometheus do but more often. What the machine itself adds
-is in the `idle` columns, and in the line of the client's own event loop: how late its timers fire.
+A connection that stays open asks each page in turn, like a kubelet and Prometheus do but more often (bench/probe.py). What the machine
+itself adds is in the `idle` columns, and in the line of the probe's own timer: how late it fires.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import perf_counter
 
 from bench.client import Ask, BenchError
 from bench.figures import percentile
+from bench.machine import waited_seconds
+from bench.probe import Times
 from bench.prompts import prompt
 from bench.servers import Options, Server, Side, running
 
@@ -28,52 +31,33 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 PAGES = ("/health", "/health/live", "/health/ready", "/metrics")
 PLACES = 8
-PAUSE = 0.005
-"""Seconds between two questions."""
+GENERATED = "mistral_api_generated_tokens_total"
 
 
 @dataclass(frozen=True, slots=True)
-class Latencies:
-    """Seconds that each page took, and that timers of the client's own loop were late."""
+class Found:
+    """What was seen for a while: the probe's times, how long the event loop waited for a CPU each time that it had something to do,
+    and tokens a second."""
 
-    pages: dict[str, list[float]] = field(default_factory=lambda: {page: [] for page in PAGES})
-    late: list[float] = field(default_factory=list)
-
-
-class Prober:
-    """One connection that stays open; its answers are read no further than their length says."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def get(self, path: str) -> float:
-        """Seconds until the whole answer is here. Raises BenchError unless it is a 200."""
-        began = perf_counter()
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-        lengths = [line.partition(":")[2] for line in head.splitlines() if line.startswith("content-length:")]
-        if not head.startswith("http/1.1 200") or not lengths:
-            raise BenchError(f"{path}: {head.splitlines()[0]}")
-        await self._reader.readexactly(int(lengths[0]))
-        return perf_counter() - began
-
-    def close(self) -> None:
-        self._writer.close()
+    times: Times
+    waited: float
+    rate: float
 
 
-async def probe(port: int, seconds: float) -> Latencies:
+async def watch(server: Server, seconds: float) -> Found:
     """Asks every page in turn for so long."""
-    prober = Prober(*await asyncio.open_connection("127.0.0.1", port))
-    found, end = Latencies(), perf_counter() + seconds
-    while perf_counter() < end:
-        for page in PAGES:
-            found.pages[page].append(await prober.get(page))
-            slept = perf_counter()
-            await asyncio.sleep(PAUSE)
-            found.late.append(perf_counter() - slept - PAUSE)
-    prober.close()
-    return found
+    before, began = await server.client.metrics(), perf_counter()
+    waited, turns = waited_seconds(server.pid)
+    command = (sys.executable, "-m", "bench.probe", str(server.client.port), str(seconds), *PAGES)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+    said, _ = await process.communicate()
+    if process.returncode:
+        raise BenchError("the probe failed")
+    waited_now, turns_now = waited_seconds(server.pid)
+    generated = (await server.client.metrics())[GENERATED] - before[GENERATED]
+    return Found(
+        json.loads(said), (waited_now - waited) / max(1, turns_now - turns), generated / (perf_counter() - began)
+    )
 
 
 @asynccontextmanager
@@ -83,7 +67,7 @@ async def load(server: Server) -> AsyncIterator[None]:
     async def one(number: int) -> None:
         random = Random(f"health/{number}")
         while True:
-            answer = await server.client.ask(Ask(200, prompt(random, 40, 200)))
+            answer = await server.client.ask(Ask(400, prompt(random, 10, 20)))
             if not answer.well:
                 raise BenchError(f"a request failed: {answer.error}")
 
@@ -94,24 +78,33 @@ async def load(server: Server) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def measure(model: Path, seconds: float, threads: int) -> tuple[Latencies, Latencies]:
-    """Latencies of an idle and of a busy service."""
+async def generating(server: Server) -> None:
+    """Waits until every place has some text."""
+    before = (await server.client.metrics())[GENERATED]
+    while (await server.client.metrics())[GENERATED] < before + 8 * PLACES:  # noqa: ASYNC110 (another process does it)
+        await asyncio.sleep(0.1)
+
+
+async def measure(model: Path, seconds: float, threads: int) -> tuple[Found, Found]:
+    """An idle and a busy service."""
     side = Side("mistral-api", (sys.executable, "-m", "service"))
     async with running(side, Options(model, threads, cells=8192, parallel=PLACES, whole_pool=True)) as server:
-        port = server.client.port
-        await probe(port, 1.0)
-        idle = await probe(port, seconds)
+        await watch(server, 1.0)
+        idle = await watch(server, seconds)
         async with load(server):
-            await asyncio.sleep(1.0)
-            busy = await probe(port, seconds)
+            await generating(server)
+            busy = await watch(server, seconds)
     return idle, busy
 
 
-def table(idle: Latencies, busy: Latencies) -> str:
+def table(idle: Found, busy: Found) -> str:
     """Milliseconds, as Markdown."""
     lines = ["| ms | idle p50 | idle p99 | busy p50 | busy p99 |", "|---|---:|---:|---:|---:|"]
-    lines += [row(page, idle.pages[page], busy.pages[page]) for page in PAGES]
-    return "\n".join([*lines, row("client's own timer, late", idle.late, busy.late)])
+    lines += [row(page, idle.times["pages"][page], busy.times["pages"][page]) for page in PAGES]
+    lines.append(row("the probe's own timer, late", idle.times["late"], busy.times["late"]))
+    waits = f"{1000 * idle.waited:.2f} ms idle and {1000 * busy.waited:.2f} ms busy"
+    lines += ["", f"The event loop waited {waits} for a CPU, on average; {busy.rate:.1f} tokens a second."]
+    return "\n".join(lines)
 
 
 def row(name: str, *series: Iterable[float]) -> str:

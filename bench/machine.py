@@ -34,6 +34,12 @@ def process_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_seconds(thread: int) -> tuple[float, int]:
+    """How long a thread was ready to run and waited for a CPU, and how often it got one (proc(5), schedstat)."""
+    _, waited, turns = (int(field) for field in Path(f"/proc/{thread}/schedstat").read_text().split())
+    return waited / 1e9, turns
+
+
 def build_of(command: Sequence[str]) -> str:
     """Version, commit and compiler, as `--version` says them (on stderr, in two lines)."""
     said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=60)

@@ -28,7 +28,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What both sides are given. `cells` is the size of the KV cache in tokens, with `whole_pool` all of it for any request."""
+    """What both sides are given. With `threads` 0 the server finds out how many. `cells` is the size of the KV cache in tokens, with
+    `whole_pool` all of it for any request."""
 
     model: Path
     threads: int
@@ -39,15 +40,15 @@ class Options:
 
     def arguments(self, port: int) -> list[str]:
         """As llama-server spells them, and so do we."""
-        named = {
+        named: dict[str, object] = {
             "--model": self.model,
             "--host": "127.0.0.1",
             "--port": port,
-            "--threads": self.threads,
-            "--threads-batch": self.threads,
             "--ctx-size": self.cells,
             "--parallel": self.parallel,
         }
+        if self.threads:
+            named |= {"--threads": self.threads, "--threads-batch": self.threads}
         pool = "--kv-unified" if self.whole_pool else "--no-kv-unified"
         return [*(str(word) for pair in named.items() for word in pair), pool, "--metrics", *self.more]
 

@@ -8,6 +8,7 @@ the process at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from service.engine.interface import EngineState
 from service.errors import EngineDead, StartError
 from service.listening import BACKLOG, shown_address
 from service.settings import Settings
+from service.timeslice import ask_for_short_slice
 
 FLUSH_SECONDS = 5
 """For answers that are computed and not yet read."""
@@ -120,6 +122,10 @@ def make_server(app: Callable[..., Any], engine: Engine, settings: Settings) -> 
 def serve(app: Callable[..., Any], engine: Engine, settings: Settings, sockets: list[socket.socket]) -> int:
     """Serves until a signal comes; the process's exit code."""
     server = make_server(app, engine, settings)
+    ask_for_short_slice()
+    # All that was built so far stays: looking through it for garbage would stop every text for fifty milliseconds.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets))
     return server.exit_code

@@ -102,8 +102,8 @@ class Access:
         self._cors = cors
 
     async def before_send(self, message: Message, scope: Scope) -> None:
-        """Litestar's hook: each part of each answer."""
-        if scope["type"] != ScopeType.HTTP:
+        """Litestar's hook: each part of each answer, of which the first and the last count."""
+        if message.get("more_body") or scope["type"] != ScopeType.HTTP:
             return
         exchange = exchange_of(scope)
         if message["type"] == "http.response.start":
@@ -111,7 +111,7 @@ class Access:
             headers = MutableScopeHeaders.from_message(message)
             headers["x-request-id"] = exchange.id
             self._cors.add_to(headers, scope)
-        elif message["type"] == "http.response.body" and not message.get("more_body"):
+        elif message["type"] == "http.response.body":
             self.close(scope)
 
     def close(self, scope: Scope) -> None:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
 
+from service.engine.bell import Bell
 from service.engine.engine import Engine
-from service.engine.generation import Generation, collect
+from service.engine.generation import Generation
 from service.engine.requests import Delta, GenerationRequest
 from service.errors import ContextExceeded
+
+Told = list[tuple[int, Delta]]
+"""What has come, by choice and in their order."""
 
 
 class Choices:
     """Submits every request at once, so that the engine computes them together; if one is refused none is left running.
 
-    Whoever has one calls `close` in the end, which aborts what has not ended.
+    All of them ring one bell: what a step brought to several is read in one go. Whoever has one calls `close` in the end, which aborts
+    what has not ended.
     """
 
     def __init__(self, engine: Engine, requests: Sequence[GenerationRequest], param: str) -> None:
         """`param`: the field that an error about the prompt's length names."""
+        self._bell = Bell()
         self._generations: list[Generation] = []
-        self._open = set(range(len(requests)))
-        self._reads: dict[asyncio.Task[Delta], int] = {}
+        self._open = list(range(len(requests)))
         self._held: dict[int, Delta] = {}
         try:
             for request in requests:
-                self._generations.append(engine.submit(request))
+                self._generations.append(engine.submit(request, self._bell))
         except ContextExceeded as error:
             self.close()
             error.param = param
@@ -43,62 +46,48 @@ class Choices:
 
     async def all(self, note: Callable[[int, Delta], None]) -> list[Delta]:
         """Each choice's whole answer; `note` hears of each part as it comes. Raises the first ServiceError."""
-        tasks = [
-            asyncio.ensure_future(collect(generation, partial(note, index)))
-            for index, generation in enumerate(self._generations)
-        ]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        wholes = [Delta() for _ in self._generations]
+        while self._open:
+            for index, delta in await self._come(None):
+                wholes[index] = wholes[index].then(delta)
+                note(index, delta)
+        return wholes
 
-    async def next(self, seconds: float | None) -> list[tuple[int, Delta]]:
-        """What has come, by choice: text, an end, or both. Nothing after `seconds` of silence. Raises ServiceError."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._open:
-                    come = await (self._read_one() if len(self._generations) == 1 else self._read_some())
-                    if shown := [pair for pair in map(self._with_held, come) if pair is not None]:
-                        return shown
+    async def next(self, seconds: float | None) -> Told:
+        """Text, or an end, or both. Nothing after `seconds` of silence. Raises ServiceError."""
+        until = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        while self._open and (come := await self._come(until)):
+            if shown := [pair for pair in map(self._with_held, come) if pair is not None]:
+                return shown
         return []
 
-    async def _read_one(self) -> list[tuple[int, Delta]]:
-        """The usual case, without a task for each delta: a read that is given up loses nothing."""
-        return [(0, await anext(self._generations[0]))]
+    async def _come(self, until: float | None) -> Told:
+        """What has come, as soon as there is anything; nothing when `until` is reached."""
+        while not (come := self._take()) and await self._bell.wait(until):
+            pass
+        return come
 
-    async def _read_some(self) -> list[tuple[int, Delta]]:
-        """What is there of several choices, in their order. Their reads go on while others are waited for."""
-        for index in self._open.difference(self._reads.values()):
-            read = asyncio.ensure_future(anext(self._generations[index]))
-            read.add_done_callback(_look_at_error)
-            self._reads[read] = index
-        done, _ = await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
-        come = {self._reads.pop(read): read for read in done}
-        return [(index, come[index].result()) for index in sorted(come)]
+    def _take(self) -> Told:
+        come: Told = []
+        for index in tuple(self._open):
+            if (delta := self._generations[index].take()) is not None:
+                come.append((index, delta))
+                if delta.summary is not None:
+                    self._open.remove(index)
+        return come
 
     def _with_held(self, pair: tuple[int, Delta]) -> tuple[int, Delta] | None:
         """A choice's delta with what was held of it; one without text or end is held until there is something to show."""
         index, delta = pair
         if (held := self._held.pop(index, None)) is not None:
             delta = held.then(delta)
-        if delta.summary is not None:
-            self._open.discard(index)
-        elif not delta.text:
+        if not delta.text and delta.summary is None:
             self._held[index] = delta
             return None
         return index, delta
 
     def close(self) -> None:
         """Aborts what has not ended. May be called more than once."""
-        for read in self._reads:
-            read.cancel()
-        self._reads.clear()
+        self._bell.close()
         for generation in self._generations:
             generation.abort()
-
-
-def _look_at_error(read: asyncio.Task[Delta]) -> None:
-    """Of several choices that fail together one error is told; asyncio would report the others as forgotten."""
-    if not read.cancelled():
-        read.exception()

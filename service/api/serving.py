@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Request, Response
 
 from service.api.access import Access, exchange_of
-from service.api.choices import Choices
+from service.api.choices import Choices, Told
 from service.api.context import Service
 from service.api.disconnect import unless_gone
 from service.api.error_handlers import error_body, internal_error
@@ -16,10 +16,7 @@ from service.api.order import Order
 from service.api.shapes import Shape
 from service.api.sse import DONE, PING, EventStream, events
 from service.api.terms import under_terms
-from service.engine.requests import Delta
 from service.errors import ServiceError
-
-Told = Sequence[tuple[int, Delta]]
 
 
 async def serve(

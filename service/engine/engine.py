@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
 
+from service.engine.bell import Bell
 from service.engine.calibration import calibrate
 from service.engine.door import Door
 from service.engine.generation import Generation
@@ -160,11 +161,12 @@ class Engine:
 
     # Work
 
-    def submit(self, request: GenerationRequest) -> Generation:
-        """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once."""
+    def submit(self, request: GenerationRequest, bell: Bell | None = None) -> Generation:
+        """Takes a request, or raises ModelLoading, Draining, EngineDead, ContextExceeded, InvalidRequest or QueueFull at once. `bell` is
+        the reader's, where it reads several."""
         door, now = self._check(request), monotonic()
         door.enter(request.id, len(request.prompt), now)
-        generation = Generation(request, self._abort)
+        generation = Generation(request, self._abort, bell or Bell())
         self._open[request.id] = generation
         self._inbox.put(Submit(request, now))
         return generation

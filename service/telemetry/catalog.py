@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prometheus_client import Metric
-
 from service.telemetry.distribution import Distribution
+from service.telemetry.exposition import Labels, head, histogram, number, sample
 
 WAIT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 QUEUE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -32,29 +31,23 @@ class Spec:
         """An empty distribution with this histogram's buckets."""
         return Distribution(self.bounds)
 
-    def family(self, samples: Iterable[tuple[Sequence[str], float]]) -> Metric:
-        """A counter or gauge with its values by label values."""
-        metric = Metric(self.name.removesuffix("_total") if self.kind == "counter" else self.name, self.text, self.kind)
-        for values, number in samples:
-            metric.add_sample(self.name, dict(zip(self.labels, values, strict=True)), number)
-        return metric
+    def family(self, samples: Iterable[tuple[Labels, float]]) -> str:
+        """The text of a counter or gauge with its values by label values."""
+        lines = [sample(self.name, self.labels, values) % number(value) for values, value in samples]
+        return head(self.name, self.kind, self.text) + "".join(lines)
 
-    def single(self, number: float) -> Metric:
-        """A counter or gauge without labels."""
-        return self.family([((), number)])
+    def single(self, value: float) -> str:
+        """The text of a counter or gauge without labels."""
+        return head(self.name, self.kind, self.text) + sample(self.name, (), ()) % number(value)
 
-    def histogram(self, samples: Iterable[tuple[Sequence[str], Distribution]]) -> Metric:
-        """A histogram with its distributions by label values."""
-        metric = Metric(self.name, self.text, "histogram")
+    def histogram(self, samples: Iterable[tuple[Labels, Distribution]]) -> str:
+        """The text of a histogram with its distributions by label values."""
+        parts = [head(self.name, self.kind, self.text)]
         for values, distribution in samples:
-            labels = dict(zip(self.labels, values, strict=True))
             counts = distribution.cumulative()
-            bounds = [repr(float(bound)) for bound in distribution.bounds]
-            for bound, count in zip([*bounds, "+Inf"], counts, strict=True):
-                metric.add_sample(f"{self.name}_bucket", labels | {"le": bound}, count)
-            metric.add_sample(f"{self.name}_count", labels, counts[-1])
-            metric.add_sample(f"{self.name}_sum", labels, distribution.total)
-        return metric
+            template = histogram(self.name, self.labels, values, self.bounds)
+            parts.append(template % (*counts, counts[-1], number(distribution.total)))
+        return "".join(parts)
 
 
 def _counter(name: str, text: str, *labels: str) -> Spec:
@@ -164,16 +157,14 @@ LLAMA_PROCESSING = _theirs("requests_processing", "Requests that run.")
 LLAMA_DEFERRED = _theirs("requests_deferred", "Requests that wait for their start.")
 LLAMA_BUSY = _theirs("n_busy_slots_per_decode", "Requests that ran in a step, on average since the start.")
 
-# prometheus_client's own (its ProcessCollector)
+# The names of all of Prometheus' client libraries
 
-PROCESS = (
-    Spec("process_virtual_memory_bytes", "gauge", "Address space of this process."),
-    Spec("process_resident_memory_bytes", "gauge", "Memory of this process, with what is mapped."),
-    Spec("process_start_time_seconds", "gauge", "When this process started, in Unix time."),
-    Spec("process_cpu_seconds_total", "counter", "CPU time of this process."),
-    Spec("process_open_fds", "gauge", "Open files and connections."),
-    Spec("process_max_fds", "gauge", "How many there may be."),
-)
+PROCESS_VIRTUAL = Spec("process_virtual_memory_bytes", "gauge", "Address space of this process.")
+PROCESS_RESIDENT = Spec("process_resident_memory_bytes", "gauge", "Memory of this process, with what is mapped.")
+PROCESS_STARTED = Spec("process_start_time_seconds", "gauge", "When this process started, in Unix time.")
+PROCESS_CPU = Spec("process_cpu_seconds_total", "counter", "CPU time of this process.")
+PROCESS_FILES = Spec("process_open_fds", "gauge", "Open files and connections.")
+PROCESS_MAX_FILES = Spec("process_max_fds", "gauge", "How many there may be.")
 
 
 def every_spec() -> list[Spec]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from prometheus_client import Metric
-
 from service import __version__
 from service.engine.interface import EngineState
-from service.engine.memory import anonymous_bytes
 from service.engine.requests import EngineLimits, ModelInfo, Outcome, RuntimeInfo
 from service.errors import ServiceError
 from service.telemetry import catalog
@@ -24,25 +21,24 @@ def error_labels(cls: type[ServiceError] = ServiceError) -> list[str]:
     return own + [label for child in cls.__subclasses__() for label in error_labels(child)]
 
 
-def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[Metric]:
+def engine_families(totals: Totals, engine: EngineView | None) -> Iterator[str]:
     """Requests, tokens, steps; and where an engine is watched, its gauges."""
     yield from _request_families(totals)
     yield from _step_families(totals)
     yield catalog.BUILD_INFO.family([((__version__,), 1)])
-    yield catalog.ANONYMOUS.single(anonymous_bytes())
     if engine is not None:
         yield from _gauges(engine)
         if engine.state in LOADED:
             yield from _model_families(engine.model.info, engine.model.runtime, engine.limits)
 
 
-def http_families(totals: Totals) -> Iterator[Metric]:
+def http_families(totals: Totals) -> Iterator[str]:
     """Answers by route."""
     yield catalog.HTTP_REQUESTS.family(totals.http.items())
     yield catalog.HTTP_TIME.histogram(totals.http_time.items())
 
 
-def _request_families(totals: Totals) -> Iterator[Metric]:
+def _request_families(totals: Totals) -> Iterator[str]:
     yield catalog.FIRST_TOKEN.histogram([((), totals.first_token)])
     yield catalog.BETWEEN_TOKENS.histogram([((), totals.between_tokens)])
     yield catalog.DURATION.histogram([((), totals.duration)])
@@ -53,7 +49,7 @@ def _request_families(totals: Totals) -> Iterator[Metric]:
     yield catalog.ERRORS.family(((label,), totals.errors[label]) for label in error_labels())
 
 
-def _step_families(totals: Totals) -> Iterator[Metric]:
+def _step_families(totals: Totals) -> Iterator[str]:
     yield catalog.COMPUTED.single(totals.computed)
     yield catalog.CACHED.single(totals.cached)
     yield catalog.GENERATED.single(totals.generated)
@@ -66,7 +62,7 @@ def _step_families(totals: Totals) -> Iterator[Metric]:
     yield catalog.EVICTED.single(totals.evicted)
 
 
-def _gauges(engine: EngineView) -> Iterator[Metric]:
+def _gauges(engine: EngineView) -> Iterator[str]:
     yield catalog.RUNNING.single(engine.running)
     yield catalog.WAITING.single(engine.waiting)
     yield catalog.STATE.family(((state.value,), float(engine.state is state)) for state in EngineState)
@@ -76,7 +72,7 @@ def _gauges(engine: EngineView) -> Iterator[Metric]:
     yield catalog.CELLS_CACHED.single(step.cached_cells if step else 0)
 
 
-def _model_families(info: ModelInfo, runtime: RuntimeInfo, limits: EngineLimits) -> Iterator[Metric]:
+def _model_families(info: ModelInfo, runtime: RuntimeInfo, limits: EngineLimits) -> Iterator[str]:
     labels = (PurePath(info.path).name, info.architecture, info.quantization, runtime.build, runtime.cpu_variant)
     yield catalog.MODEL_INFO.family([(labels, 1)])
     yield catalog.CELLS.single(runtime.context)

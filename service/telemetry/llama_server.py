@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import Metric
-
 from service.engine.requests import RequestRecord, StepStats
 from service.telemetry import catalog
 from service.telemetry.distribution import Window
@@ -50,7 +48,7 @@ class LlamaServerTotals:
             self.predicted_rate.add(max(record.generated_tokens - 1, 0), record.generation_seconds, now)
 
 
-def llama_server_families(totals: LlamaServerTotals, engine: EngineView | None, now: float) -> Iterator[Metric]:
+def llama_server_families(totals: LlamaServerTotals, engine: EngineView | None, now: float) -> Iterator[str]:
     """All of llama-server's families."""
     yield catalog.LLAMA_PROMPT.single(totals.prompt_tokens)
     yield catalog.LLAMA_CACHED.single(totals.cached_tokens)

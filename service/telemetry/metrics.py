@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
 
 from service.engine.requests import RequestRecord, StepStats
 from service.errors import ServiceError
 from service.telemetry.engine_families import engine_families, http_families
-from service.telemetry.exposition import exposition
 from service.telemetry.llama_server import LlamaServerTotals, llama_server_families
+from service.telemetry.process import Process
 from service.telemetry.totals import EngineView, Totals
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Metrics(Collector):
+class Metrics:
     """The engine's Observer, and the web room's. One for each process."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -31,9 +29,7 @@ class Metrics(Collector):
         self._totals = Totals()
         self._llama_server = LlamaServerTotals()
         self._engine: EngineView | None = None
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = Process()
 
     def watch(self, engine: EngineView) -> None:
         """Gauges are read from this engine from now on."""
@@ -85,10 +81,11 @@ class Metrics(Collector):
 
     def render(self) -> tuple[bytes, str]:
         """The text for Prometheus and its content type."""
-        return exposition(self._registry.collect()), CONTENT_TYPE_PLAIN_0_0_4
+        return "".join(self._families()).encode(), CONTENT_TYPE_PLAIN_0_0_4
 
-    def collect(self) -> Iterator[Metric]:
-        """All families as they stand now; the registry asks for them."""
+    def _families(self) -> Iterator[str]:
+        """All families as they stand now."""
         yield from engine_families(self._totals, self._engine)
         yield from http_families(self._totals)
         yield from llama_server_families(self._llama_server, self._engine, self._clock())
+        yield from self._process.families()

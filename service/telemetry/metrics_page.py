@@ -27,7 +27,7 @@ SECTIONS = (
         " the last scrape, here over the last minute. Two things are worth knowing: the text of a request is counted when it ends, and"
         " seconds of texts that ran at the same time add up.",
     ),
-    ("The process", "process_", "From prometheus-client."),
+    ("The process", "process_", "What Prometheus' client libraries tell of every process."),
 )
 
 

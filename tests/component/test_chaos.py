@@ -39,6 +39,7 @@ from service.engine.threads import ThreadWatch
 from service.errors import DeadlineExceeded, InvalidRequest, QueueFull, RequestFailed, ServiceError
 from tests.support.builders import make_request
 from tests.support.fake_model import END, FakeModel, FakeSampler, continuation
+from tests.support.reading import deltas
 
 REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "10000"))
 SEED = os.environ.get("CHAOS_SEED", "chaos")
@@ -215,18 +216,20 @@ class Client:
         naps = self.random.choice([0.0, 0.0, 0.0, 0.001, 0.01])
         wanted = alone(generation.request.prompt, _length(generation.request))
         whole = Delta()
-        async with generation:
-            deltas = 0
-            while deltas != leaves_after:
-                delta = await anext(generation, None)
+        reading, count = deltas(generation), 0
+        try:
+            while count != leaves_after:
+                delta = await anext(reading, None)
                 if delta is None:
                     break
-                deltas += 1
+                count += 1
                 whole = whole.then(delta)
                 assert whole.tokens == wanted[: len(whole.tokens)]
                 self.tally.merged += len(delta.tokens) > 1
                 await asyncio.sleep(naps)
-        self.note(whole, wanted, left=deltas == leaves_after and whole.summary is None)
+        finally:
+            generation.abort()
+        self.note(whole, wanted, left=count == leaves_after and whole.summary is None)
 
     def note(self, whole: Delta, wanted: tuple[int, ...], *, left: bool) -> None:
         if left:

@@ -10,12 +10,12 @@ from time import process_time
 import pytest
 
 from service.engine.engine import Engine
-from service.engine.generation import collect
 from service.engine.interface import EngineOptions
 from service.engine.llama.loading import load_model
 from service.engine.llama.options import LlamaOptions
 from service.engine.requests import GenerationRequest
 from tests.support.native import GREEDY
+from tests.support.reading import collect
 
 pytestmark = pytest.mark.model
 

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from service.api.choices import Choices
+from service.engine.bell import Bell
 from service.engine.engine import Engine
 from service.engine.generation import Generation
 from service.engine.requests import Delta, GenerationRequest, StopReason, Summary, Timings
@@ -26,12 +27,12 @@ class Counter:
         self.taken: list[Generation] = []
         self.aborted: list[str] = []
 
-    def submit(self, request: GenerationRequest) -> Generation:
+    def submit(self, request: GenerationRequest, bell: Bell) -> Generation:
         if len(self.taken) == self.room:
             raise QueueFull("full")
         if len(request.prompt) > 3:
             raise ContextExceeded(len(request.prompt), 3)
-        self.taken.append(Generation(request, self.aborted.append))
+        self.taken.append(Generation(request, self.aborted.append, bell))
         return self.taken[-1]
 
 
@@ -56,10 +57,7 @@ async def test_deltas_come_in_the_order_of_the_choices() -> None:
     choices = choose(engine, 3)
     for index in (2, 0, 1):
         engine.taken[index].add(Delta(text=str(index)))
-    come: list[tuple[int, str]] = []
-    while len(come) < 3:
-        come += [(index, delta.text) for index, delta in await choices.next(1)]
-    assert sorted(come) == [(0, "0"), (1, "1"), (2, "2")]
+    assert [(index, delta.text) for index, delta in await choices.next(1)] == [(0, "0"), (1, "1"), (2, "2")]
     assert not choices.ended
 
 
@@ -95,6 +93,18 @@ async def test_an_error_is_raised_once_and_forgotten_by_nobody(count: int) -> No
     with pytest.raises(EngineDead):
         await choices.next(1)
     choices.close()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_error_that_came_with_text_is_raised_too(whole: bool) -> None:
+    engine = Counter()
+    choices = choose(engine)
+    engine.taken[0].add(Delta(text="a"))
+    engine.taken[0].fail(EngineDead("gone"))
+    if not whole:
+        assert await choices.next(1) == [(0, Delta(text="a"))]
+    with pytest.raises(EngineDead):
+        await asyncio.wait_for(choices.all(lambda index, delta: None) if whole else choices.next(None), 1)
 
 
 async def test_a_request_that_is_refused_takes_the_others_with_it() -> None:

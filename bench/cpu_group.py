@@ -1,4 +1,4 @@
-"""A control group of the test's own with a CPU quota, under the group that the test runs in."""
+"""A control group with a CPU quota, version 1 or 2, under the group that this process runs in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-import pytest
-
 from service.engine.cgroups import groups_of, read
 
 PERIOD = 100_000
 
 
-@dataclass(frozen=True)
+class NoGroup(Exception):
+    """No control group can be made here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
 class CpuGroup:
-    """A group's folder, version 1 or 2."""
+    """A group's folder."""
 
     version: int
     folder: Path
@@ -36,24 +38,28 @@ class CpuGroup:
         """The process, with all its threads, belongs to the group."""
         self._write("cgroup.procs", str(pid))
 
+    def inside(self, *command: str) -> tuple[str, ...]:
+        """The command as one that runs in the group from its start on."""
+        return ("sh", "-c", 'echo $$ >"$0" && exec "$@"', str(self.folder / "cgroup.procs"), *command)
+
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 
 
 @contextmanager
 def cpu_group() -> Iterator[CpuGroup]:
-    """A new group, removed in the end; skips the test where there can be none."""
+    """A new group, removed in the end. Raises NoGroup."""
     if os.geteuid() != 0:
-        pytest.skip("only root may make a control group")
+        raise NoGroup("only root may make a control group")
     parent = next(((version, folder) for version, folder in groups_of("cpu") if _has_cpu(version, folder)), None)
     if parent is None:
-        pytest.skip("no CPU controller of control groups is mounted here")
+        raise NoGroup("no CPU controller of control groups is mounted here")
     version, above = parent
-    folder = above / f"mistral-api-test-{os.getpid()}"
+    folder = above / f"mistral-api-{os.getpid()}"
     try:
         folder.mkdir()
     except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
+        raise NoGroup(f"no control group can be made here: {error}") from None
     try:
         yield CpuGroup(version, folder)
     finally:
