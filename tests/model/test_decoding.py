@@ -205,11 +205,11 @@ def test_threads_can_be_changed_between_decodes(tiny: LlamaModel) -> None:
 def test_a_sequence_that_was_saved_comes_back_as_it_was(tiny: LlamaModel) -> None:
     prompt = prompt_of(tiny, "Hello world, how are you today?")
     expected = logits_after(tiny, 0, 0, prompt)
-    tiny.apply([Trim(0, len(prompt) - 1), Save(0, 7), Trim(0, 0)])
+    tiny.apply([Trim(0, len(prompt) - 1), Save(0, 7, len(prompt) - 1), Trim(0, 0)])
     logits_after(tiny, 1, 0, prompt[:3])
-    tiny.apply([Load(7, 2)])
+    tiny.apply([Load(7, 2, len(prompt) - 1)])
     back = logits_after(tiny, 2, len(prompt) - 1, prompt[-1:])
     np.testing.assert_allclose(back, expected, atol=1e-3)
     tiny.apply([Drop(7)])
     with pytest.raises(KeyError):
-        tiny.apply([Load(7, 3)])
+        tiny.apply([Load(7, 3, len(prompt) - 1)])

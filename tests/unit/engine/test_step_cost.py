@@ -86,7 +86,7 @@ def test_the_rows_it_allows_keep_within_the_time(gap: float) -> None:
 def test_a_prompt_always_goes_on() -> None:
     pace = LearnedPace(gap=0.001)
     pace.learn([Rows(0, 0, [0] * 64, wants_sample=True)], 5.0)
-    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], [prompt(100)], 100) == 8
+    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], [prompt(100)], 100, 0.0) == 8
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_gap_holds_whoever_of_the_prompts_stands_behind_many_tokens() -> Non
     pace = LearnedPace(0.5, cost)
     decoding = [Rows(slot, 300, [1], wants_sample=True) for slot in range(4)]
     prompts = [prompt(600), prompt(500, computed=8000)]
-    shares = share_rows(prompts, pace.prompt_rows(decoding, prompts, 500))
+    shares = share_rows(prompts, pace.prompt_rows(decoding, prompts, 500, 0.0))
     rows = [
         *decoding,
         *(
