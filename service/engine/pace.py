@@ -14,6 +14,8 @@ FIRST_ROWS = 64
 """Prompt rows of a step while nothing is known of its cost."""
 LEAST_ROWS = 8
 """A prompt always goes on by this much, however slow the machine: else a slow step would stop it for good."""
+LEAST_SPARE = 0.1
+"""Copies may always lengthen a step by this part: where the decoding alone takes longer than the gap, they make little difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class LearnedPace:
         return max(rows, min(LEAST_ROWS, most))
 
     def spare(self, decoding: Sequence[Rows]) -> float:
-        return max(0.0, self._gap - self.predict(decoding)) if decoding else inf
+        seconds = self.predict(decoding)
+        return max(self._gap - seconds, LEAST_SPARE * seconds) if decoding else inf
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
         self._cost.observe(row_count(rows), attended(rows), seconds)

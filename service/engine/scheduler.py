@@ -263,15 +263,20 @@ class Scheduler:
         return rows
 
     def _admit(self, now: float) -> None:
+        followers: list[Sequence] = []
         for sequence in list(self._waiting):
-            if len(self._running) >= self._limits.parallel:
+            # A place is kept for each that waits for a leader: else a later one's long text could be in it when the prefix stands.
+            if len(self._running) + len(followers) >= self._limits.parallel:
                 return
             if is_led(sequence):
+                followers.append(sequence)
                 continue
             match = self._match(sequence)
             if self._cache.shares_running and follow(sequence, match, self._running):
+                followers.append(sequence)
                 continue
-            if self._running and not self._cache.would_fit(match, self._needed(sequence, match.length)):
+            needed = self._needed(sequence, match.length, followers)
+            if self._running and not self._cache.would_fit(match, needed):
                 return
             claimed = self._cache.claim(match, sequence.request.salt)
             if claimed is None:
@@ -294,10 +299,11 @@ class Scheduler:
             self._news.reused_tokens += reused
         sequence.begin(slot, reused, now)
 
-    def _needed(self, sequence: Sequence, reused: int) -> int:
+    def _needed(self, sequence: Sequence, reused: int, followers: list[Sequence]) -> int:
         """Cells that `sequence` and those before it will take soon, and a reserve for everyone's next tokens."""
         promised = sum(s.pending for s in self._running if not s.decoding)
-        return len(sequence.tokens) - reused + promised + RESERVE_PER_SEQUENCE * len(self._running)
+        promised += sum(len(s.tokens) - s.join_at for s in followers)
+        return len(sequence.tokens) - reused + promised + RESERVE_PER_SEQUENCE * (len(self._running) + len(followers))
 
     def _choose(self, sequence: Sequence, rows: int) -> None:
         self._chosen[sequence.request.id] = (sequence, rows)

@@ -68,6 +68,9 @@ def test_what_was_never_seen_is_guessed_from_its_neighbours() -> None:
     cost.observe(64, 0, 0.400)
     assert 0.030 < cost.predict(32, 0) < 0.400
     assert cost.predict(512, 0) == pytest.approx(cost.predict(64, 0) * 8, rel=0.01)
+    assert cost.predict(16384, 0) == pytest.approx(cost.predict(64, 0) * 256, rel=0.01), (
+        "the largest batch that can be set"
+    )
 
 
 @pytest.mark.parametrize("gap", [0.1, 0.3, 0.75, 2.0])
