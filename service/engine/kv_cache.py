@@ -84,17 +84,17 @@ class KvCache:
             self._idle_cells = self.used - len(active)
         return self._idle_cells
 
-    def match(self, tokens: array[int], salt: str, *, resumed: bool = False) -> Match:
+    def match(self, tokens: array[int], salt: str, *, fetch: bool = True, resumed: bool = False) -> Match:
         """The holder that shares most of the beginning of `tokens`; the last token never counts, for its logits are wanted.
 
-        A `resumed` text takes whatever it finds on the shelf."""
+        With `fetch` what lies on the shelf counts too; a `resumed` text takes whatever it finds there."""
         best = NO_MATCH
         wanted = tokens[:-1]
         for holder in self._holders.values():
             if holder.salt == salt and (length := self._usable(holder, wanted, best.length)) > best.length:
                 best = Match(holder.slot, length)
-        found = self._shelf.find(wanted, salt, best.length, resumed=resumed) if self._shelf is not None else None
-        if found is not None:
+        shelf = self._shelf if fetch else None
+        if shelf is not None and (found := shelf.find(wanted, salt, best.length, resumed=resumed)) is not None:
             prefix, length = found
             return Match(-1, length, prefix.key, len(prefix.tokens))
         return best

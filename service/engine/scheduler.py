@@ -39,7 +39,7 @@ from service.engine.deadlines import Deadlines
 from service.engine.following import follow, in_line, is_led
 from service.engine.holder import NO_MATCH, Match
 from service.engine.kv_cache import KvCache
-from service.engine.model import Load, Rows, Save
+from service.engine.model import Load, Save
 from service.engine.pace import Pace, Prompt, share_rows
 from service.engine.requests import (
     EngineLimits,
@@ -50,12 +50,10 @@ from service.engine.requests import (
     StopReason,
 )
 from service.engine.sequence import Sequence
-from service.engine.step import News, Progress, StepPlan
+from service.engine.step import News, Progress, StepPlan, rows_of
 
 RESERVE_PER_SEQUENCE = 16
 """Cells kept free for each running sequence when another is let in, so that it is not preempted in the very next steps."""
-
-
 MOST_LOSSES = 2
 """How often a sequence starts again after the model lost its state, before its request fails."""
 
@@ -139,7 +137,7 @@ class Scheduler:
         """The next step, or None when there is nothing to compute."""
         self._chosen = {}
         preemptions = self._news.preemptions
-        self._copying.begin(self._pace.spare([_rows(s, 1) for s in self._running if s.decoding]))
+        self._copying.begin(self._pace.spare([rows_of(s, 1) for s in self._running if s.decoding]))
         decode_rows = self._plan_decoding()
         if self._news.preemptions == preemptions:
             self._admit(now)
@@ -149,7 +147,7 @@ class Scheduler:
                 raise AssertionError(f"none of {self.running} running sequences can go on")
             return None
         return StepPlan(
-            rows=tuple(_rows(sequence, count) for sequence, count in self._chosen.values()),
+            rows=tuple(rows_of(sequence, count) for sequence, count in self._chosen.values()),
             sequences=tuple(sequence for sequence, _ in self._chosen.values()),
             operations=self._cache.take_operations(),
             decode_rows=decode_rows,
@@ -238,14 +236,13 @@ class Scheduler:
         budget = self._limits.batch - decode_rows
         prompts = [Prompt(s.computed, s.pending, wanted) for s, wanted in line]
         if decode_rows:
-            budget = self._rows_beside(
-                [_rows(sequence, count) for sequence, count in self._chosen.values()], prompts, budget
-            )
+            budget = self._rows_beside(prompts, budget)
         shares = share_rows(prompts, budget)
         return sum(self._grant(s, rows) for (s, _), rows in zip(line, shares, strict=True) if rows)
 
-    def _rows_beside(self, decoding: list[Rows], prompts: list[Prompt], most: int) -> int:
+    def _rows_beside(self, prompts: list[Prompt], most: int) -> int:
         """Prompt rows beside those who decode. Who makes way for them is saved first: that takes time from the step."""
+        decoding = [rows_of(sequence, count) for sequence, count in self._chosen.values()]
         taken = self._copying.planned
         rows = min(self._pace.prompt_rows(decoding, prompts, most, taken), sum(prompt.pending for prompt in prompts))
         self._cache.make_room(rows)
@@ -275,19 +272,24 @@ class Scheduler:
             if self._cache.shares_running and follow(sequence, match, self._running):
                 followers.append(sequence)
                 continue
-            needed = self._needed(sequence, match.length, followers)
-            if self._running and not self._cache.would_fit(match, needed):
+            if not self._fits(sequence, match, followers):
+                # What is fetched shares no cells with anybody: what the pool has of it may fit all the same.
+                match = self._match(sequence, fetch=False)
+            if not self._fits(sequence, match, followers):
                 return
             claimed = self._cache.claim(match, sequence.request.salt)
             if claimed is None:
                 return
             self._start(sequence, *claimed, now)
 
-    def _match(self, sequence: Sequence) -> Match:
-        request = sequence.request
-        if not request.reuse_cache:
+    def _match(self, sequence: Sequence, *, fetch: bool = True) -> Match:
+        if not sequence.request.reuse_cache:
             return NO_MATCH
-        return self._cache.match(sequence.tokens, request.salt, resumed=sequence.generated > 0)
+        return self._cache.match(sequence.tokens, sequence.request.salt, fetch=fetch, resumed=sequence.generated > 0)
+
+    def _fits(self, sequence: Sequence, match: Match, followers: list[Sequence]) -> bool:
+        """Whether it may be let in. One alone always is."""
+        return not self._running or self._cache.would_fit(match, self._needed(sequence, match.length, followers))
 
     def _start(self, sequence: Sequence, slot: int, reused: int, now: float) -> None:
         self._waiting.remove(sequence)
@@ -345,12 +347,3 @@ class Scheduler:
 
 def _rank(sequence: Sequence) -> tuple[float, float]:
     return sequence.rank
-
-
-def _rows(sequence: Sequence, count: int) -> Rows:
-    slot = sequence.slot
-    if slot is None:
-        raise AssertionError("rows for a sequence that does not run")
-    end = sequence.computed + count
-    wants = end == len(sequence.tokens) and sequence.generates
-    return Rows(slot, sequence.computed, sequence.tokens[sequence.computed : end].tolist(), wants)

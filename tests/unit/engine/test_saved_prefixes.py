@@ -144,3 +144,21 @@ def test_a_step_s_time_without_texts_has_no_end() -> None:
     assert pace.spare([]) == float("inf")
     assert pace.spare([Rows(0, 5, [1], wants_sample=True)] * 20) == 0.05 - 0.02
     assert pace.spare([Rows(0, 5, [1], wants_sample=True)] * 60) == pytest.approx(0.006)
+
+
+def test_where_the_cells_for_a_fetch_are_not_there_the_pool_s_beginning_is_shared_instead() -> None:
+    """What is fetched shares no cells. Waiting for as many as the whole text has could be for the rest of another's."""
+    bench = make_bench(FakeModel(cells=260, batch=200), shelf=1000)
+    shared = b"s" * 150
+    for name in "ab":
+        bench.submit(make_request(name, shared + name.encode() * 20, max_tokens=60))
+        while name not in bench.texts:
+            bench.loop.turn()
+    paused = bench.scheduler._answers["b"].sequence
+    bench.scheduler._preempt(paused)
+    bench.cache.make_room(85)
+    bench.loop.turn()
+    assert bench.steps[-1].stats.saved_tokens > 150
+    assert (paused.slot is not None, bench.steps[-1].stats.fetched_tokens) == (True, 0)
+    bench.finish()
+    assert list(bench.texts["b"].tokens) == continuation(shared + b"b" * 20, 60)
