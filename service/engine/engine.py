@@ -24,7 +24,7 @@ from service.engine.pace import LearnedPace
 from service.engine.pulse import Pulse
 from service.engine.requests import EngineLimits, GenerationRequest, StepStats
 from service.engine.scheduler import Scheduler
-from service.engine.sizing import cache_of, check_defaults, limits_of
+from service.engine.sizing import cache_of, check_defaults, copying_of, limits_of, saved_bytes
 from service.engine.threads import ThreadWatch
 from service.errors import (
     ContextExceeded,
@@ -207,9 +207,10 @@ class Engine:
             check_defaults(model, self._options)
             limits = limits_of(model, self._options)
             pace = LearnedPace(self._options.token_gap)
+            copying = copying_of(model, pace)
             if self._options.calibrate:
-                calibrate(model, pace)
-            scheduler = Scheduler(limits, cache_of(model, self._options), pace)
+                calibrate(model, pace, copying, saved_bytes(model, self._options))
+            scheduler = Scheduler(limits, cache_of(model, self._options, copying), pace, copying)
             loop = Loop(model, scheduler, self._inbox, self._deliver, threads=self._threads)
             self._call(self._loaded, model, Door(limits), loop.pulse)
         except StartError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Sequence as Series
 
-from service.engine.kv_cache import Match
+from service.engine.holder import Match
 from service.engine.prefixes import common_prefix
 from service.engine.sequence import Sequence
 

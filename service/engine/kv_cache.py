@@ -27,42 +27,12 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
-from service.engine.model import CacheOp, CopyPrefix, Drop, Load, Save, Trim
+from service.engine.holder import NO_MATCH, Holder, Match, begins
+from service.engine.model import CacheOp, CopyPrefix, Load, Trim
 from service.engine.prefixes import common_prefix
 from service.engine.shelf import Shelf
-
-
-@dataclass(slots=True)
-class Holder:
-    """One sequence id in use. `used_at` is a count of uses, not a time; `saved`: the shelf has all of it."""
-
-    slot: int
-    salt: str
-    tokens: array[int]
-    cells: list[int] = field(default_factory=list)
-    active: bool = True
-    used_at: int = 0
-    saved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The longest known beginning of some tokens: `length` of them stand in `slot`, or on the shelf under `shelved`."""
-
-    slot: int
-    length: int
-    shelved: int | None = None
-    cells: int = 0
-    """Cells that fetching it from the shelf takes."""
-
-
-NO_MATCH = Match(-1, 0)
-
-WORTH_FETCHING = 64
-"""Tokens that the shelf must have beyond the pool: fetching takes cells and copies memory."""
 
 
 class KvCache:
@@ -114,15 +84,17 @@ class KvCache:
             self._idle_cells = self.used - len(active)
         return self._idle_cells
 
-    def match(self, tokens: array[int], salt: str) -> Match:
-        """The holder that shares most of the beginning of `tokens`; the last token never counts, for its logits are wanted."""
+    def match(self, tokens: array[int], salt: str, *, fetch: bool = True, resumed: bool = False) -> Match:
+        """The holder that shares most of the beginning of `tokens`; the last token never counts, for its logits are wanted.
+
+        With `fetch` what lies on the shelf counts too; a `resumed` text takes whatever it finds there."""
         best = NO_MATCH
         wanted = tokens[:-1]
         for holder in self._holders.values():
             if holder.salt == salt and (length := self._usable(holder, wanted, best.length)) > best.length:
                 best = Match(holder.slot, length)
-        found = self._shelf.find(wanted, salt) if self._shelf is not None else None
-        if found is not None and found[1] >= best.length + WORTH_FETCHING:
+        shelf = self._shelf if fetch else None
+        if shelf is not None and (found := shelf.find(wanted, salt, best.length, resumed=resumed)) is not None:
             prefix, length = found
             return Match(-1, length, prefix.key, len(prefix.tokens))
         return best
@@ -142,6 +114,11 @@ class KvCache:
             return length == len(holder.tokens)
         return self._reaches(holder.slot, length)
 
+    def wanted_by(self) -> set[str]:
+        """The paused requests that something is kept for."""
+        shelved = self._shelf.wanted_by() if self._shelf is not None else set()
+        return shelved | {holder.wanted_by for holder in self._holders.values() if holder.wanted_by}
+
     def would_fit(self, match: Match, cells: int) -> bool:
         """Whether `cells` could be had, by eviction too, without losing what `match` found."""
         if match.shelved is not None:
@@ -151,7 +128,8 @@ class KvCache:
     # Commands.
 
     def claim(self, match: Match, salt: str) -> tuple[int, int] | None:
-        """A sequence for a request that begins with `match`: (slot, tokens reused), or None when all ids are active.
+        """A sequence for a request that begins with `match`: (slot, tokens reused), or None when all ids are active, or when this step
+        has no time to fetch it.
 
         An idle holder that matches whole is taken over; of any other the prefix is shared.
         """
@@ -162,7 +140,7 @@ class KvCache:
         source = self._holders.get(match.slot)
         if source is not None and not source.active and (match.length == len(source.tokens) or self._last_idle(source)):
             self._cut(source, match.length)
-            source.active, source.used_at, source.saved = True, self._uses, False
+            source.active, source.used_at, source.saved, source.wanted_by = True, self._uses, False, ""
             return source.slot, match.length
         slot = self._take_slot(source)
         if slot is None:
@@ -206,12 +184,14 @@ class KvCache:
             holder.cells.append(cell)
         self._reserved -= len(tokens)
 
-    def release(self, slot: int, *, keep: bool = True) -> None:
-        """The request is done with `slot`. What it computed stays as an idle prefix unless it is in another one already."""
+    def release(self, slot: int, *, keep: bool = True, wanted_by: str = "") -> None:
+        """The request is done with `slot`. What it computed stays as an idle prefix unless it is in another one already.
+
+        `wanted_by` names the request if it has only paused, until `settle`."""
         holder = self._holders[slot]
         self._uses += 1
         self._idle_cells = None
-        holder.active, holder.used_at = False, self._uses
+        holder.active, holder.used_at, holder.wanted_by = False, self._uses, wanted_by
         if not keep and not holder.tokens:  # rows that were computed for it may never have reached the books
             self._operations.append(Trim(slot, 0))
         if not keep or not holder.tokens or (self.partial and self._is_covered(holder)):
@@ -219,6 +199,14 @@ class KvCache:
         elif self.partial:
             for other in [idle for idle in self._idle() if idle is not holder and self._covers(holder, idle)]:
                 self._forget(other)
+
+    def settle(self, request_id: str) -> None:
+        """A paused request goes on, or never will: nothing is wanted by it any more."""
+        for holder in self._holders.values():
+            if holder.wanted_by == request_id:
+                holder.wanted_by = ""
+        if self._shelf is not None:
+            self._shelf.settle(request_id)
 
     def drop_idle(self) -> None:
         """Forgets every idle prefix."""
@@ -249,40 +237,42 @@ class KvCache:
             shared = [self._owners[cell] > 1 for cell in holder.cells]
             if shared != sorted(shared, reverse=True) or len(holder.cells) != len(holder.tokens):
                 raise AssertionError(f"holder {holder.slot} has own cells before shared ones")
+        if self._shelf is not None:
+            self._shelf.check_integrity()
 
     # The parts.
 
     def _fetch(self, match: Match, key: int, salt: str) -> tuple[int, int] | None:
         """A sequence with what lies on the shelf, cut to what matches. Without cells for it the request starts from nothing."""
-        slot = self._take_slot(None, fetched=key)
-        if slot is None or self._shelf is None:
+        tokens = self._shelf.fetch(key) if self._shelf is not None else None
+        slot = self._take_slot(None, fetched=key) if tokens is not None else None
+        if slot is None or tokens is None:
             return None
-        prefix = self._shelf.get(key)
         holder = Holder(slot, salt, array("i"), used_at=self._uses)
         self._holders[slot] = holder
-        if not self.make_room(len(prefix.tokens), fetched=key):
+        if not self.make_room(len(tokens), fetched=key):
             return slot, 0
-        self._operations.append(Load(key, slot))
-        self._reserved += len(prefix.tokens)
-        self.extend(slot, prefix.tokens)
+        self._operations.append(Load(key, slot, len(tokens)))
+        self._reserved += len(tokens)
+        self.extend(slot, tokens)
         self._cut(holder, match.length)
         return slot, match.length
 
     def _save(self, holder: Holder, fetched: int | None = None) -> None:
-        """An idle prefix is about to lose cells: a copy goes to the shelf, once."""
+        """An idle prefix is about to lose cells: a copy goes to the shelf, once. Without time for it now, what is left may go later."""
         if self._shelf is None or holder.saved:
             return
-        holder.saved = True
-        key, gone = self._shelf.put(holder.tokens, holder.salt, kept=fetched)
-        self._operations += [Drop(one) for one in gone]
-        if key is not None:
-            self._operations.append(Save(holder.slot, key))
+        operations = self._shelf.save(holder.slot, holder.tokens, holder.salt, holder.wanted_by, kept=fetched)
+        holder.saved = operations is not None
+        self._operations += operations or ()
 
     def _idle(self) -> Iterator[Holder]:
         return (holder for holder in self._holders.values() if not holder.active)
 
     def _oldest_idle(self, spared: Holder | None = None) -> Holder | None:
-        return min((h for h in self._idle() if h is not spared), key=lambda h: h.used_at, default=None)
+        """The one to evict from: those that paused requests go on from come last."""
+        idle = (holder for holder in self._idle() if holder is not spared)
+        return min(idle, key=lambda holder: (bool(holder.wanted_by), holder.used_at), default=None)
 
     def _last_idle(self, holder: Holder) -> bool:
         """No sequence id could be had without this one's: it is taken over although its tail is lost."""
@@ -336,13 +326,4 @@ class KvCache:
 
     def _covers(self, longer: Holder, shorter: Holder) -> bool:
         """Whether all of `shorter` can be had from `longer`."""
-        return _begins(longer, shorter) and self._shares(longer, len(shorter.tokens))
-
-
-def _begins(longer: Holder, shorter: Holder) -> bool:
-    """Whether `longer` starts with all of `shorter`."""
-    return (
-        longer.salt == shorter.salt
-        and len(longer.tokens) >= len(shorter.tokens)
-        and longer.tokens[: len(shorter.tokens)] == shorter.tokens
-    )
+        return begins(longer, shorter) and self._shares(longer, len(shorter.tokens))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from service.engine.model import DecodeResult, Model, Rows, Sampler
+from service.engine.model import CacheOp, DecodeResult, Load, Model, Rows, Sampler, Save
 from service.engine.pulse import Pulse
 from service.engine.requests import Delta, GenerationRequest, Outcome, RequestRecord, Sample, StepStats
 from service.engine.scheduler import Scheduler
@@ -67,6 +67,10 @@ class _Run:
     predicted_seconds: float = 0.0
     decode_seconds: float = 0.0
     sample_seconds: float = 0.0
+    saved_tokens: int = 0
+    save_seconds: float = 0.0
+    fetched_tokens: int = 0
+    fetch_seconds: float = 0.0
     states_lost: bool = False
     token_gaps: list[float] = field(default_factory=list)
 
@@ -181,9 +185,9 @@ class Loop:
     # One step
 
     def _step(self, plan: StepPlan, began: float) -> None:
-        self._model.apply(plan.operations)
-        run = self._carry_out(plan)
-        if run is None:
+        run = _Run(predicted_seconds=self.pulse.predicted)
+        self._apply(plan.operations, run)
+        if not self._carry_out(plan, run):
             return
         for index, error in run.failures.items():
             self._drop(plan.sequences[index].request.id, Outcome.FAILED, error)
@@ -198,29 +202,45 @@ class Loop:
         delivery.deltas = progress.deltas
         self._deliver(delivery)
 
-    def _carry_out(self, plan: StepPlan) -> _Run | None:
-        """Decodes and samples. None: nothing was computed, and the next plan will be another one."""
-        run = _Run(predicted_seconds=self.pulse.predicted)
+    def _apply(self, operations: tuple[CacheOp, ...], run: _Run) -> None:
+        """Only copies between the pool and the host's memory take time."""
+        for operation in operations:
+            if not isinstance(operation, Save | Load):
+                self._model.apply((operation,))
+                continue
+            began = self._clock()
+            self._model.apply((operation,))
+            seconds = self._clock() - began
+            self._scheduler.learn_copy(operation, seconds)
+            if isinstance(operation, Save):
+                run.saved_tokens += operation.length
+                run.save_seconds += seconds
+            else:
+                run.fetched_tokens += operation.length
+                run.fetch_seconds += seconds
+
+    def _carry_out(self, plan: StepPlan, run: _Run) -> bool:
+        """Decodes and samples. False: nothing was computed, and the next plan will be another one."""
         self.pulse.serving = frozenset(sequence.request.id for sequence in plan.sequences)
         result = self._decode(plan.rows, run)
         self.pulse.serving = frozenset()
         if result is DecodeResult.OK:
             self._scheduler.learn(plan, run.decode_seconds)
             self._sample(plan, run, range(len(plan.rows)))
-            return run
+            return True
         if result is DecodeResult.ABORTED:
             self._scheduler.cancel()
-            return None
+            return False
         if result is DecodeResult.NO_CELLS and self._scheduler.relieve():
             log.warning(
                 "the model had no cells for a step of %d rows; cached prefixes or a request gave way", len(plan.rows)
             )
-            return None
+            return False
         if result is DecodeResult.LOST:
             self._start_again(plan)
-            return None
+            return False
         self._isolate(plan, run)
-        return run
+        return True
 
     def _start_again(self, plan: StepPlan) -> None:
         for request_id in self._scheduler.rewind(plan):
@@ -277,9 +297,13 @@ class Loop:
             seconds=seconds,
             decode_seconds=run.decode_seconds,
             sample_seconds=run.sample_seconds,
+            save_seconds=run.save_seconds,
+            fetch_seconds=run.fetch_seconds,
             decode_rows=plan.decode_rows,
             prefill_rows=plan.prefill_rows,
             sampled_tokens=len(run.samples),
+            saved_tokens=run.saved_tokens,
+            fetched_tokens=run.fetched_tokens,
             reused_tokens=news.reused_tokens,
             preemptions=news.preemptions,
             evicted_cells=news.evicted_cells,

@@ -42,18 +42,20 @@ class Trim:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """All of `sequence` is copied to the host's memory, under `key`."""
+    """All of `sequence`, which has `length` tokens, is copied to the host's memory, under `key`."""
 
     sequence: int
     key: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was saved under `key` stands in `sequence`, which is empty before. The copy stays."""
+    """What was saved under `key`, `length` tokens, stands in `sequence`, which is empty before. The copy stays."""
 
     key: int
     sequence: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

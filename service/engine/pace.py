@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from service.engine.model import Rows
@@ -13,6 +14,8 @@ FIRST_ROWS = 64
 """Prompt rows of a step while nothing is known of its cost."""
 LEAST_ROWS = 8
 """A prompt always goes on by this much, however slow the machine: else a slow step would stop it for good."""
+LEAST_SPARE = 0.1
+"""Copies may always lengthen a step by this part: where the decoding alone takes longer than the gap, they make little difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,12 @@ class Prompt:
 class Pace(Protocol):
     """Decides about prompt rows, and hears what steps took."""
 
-    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
-        """How many of `most` rows of `prompts`, as `share_rows` divides them, may join the rows `decoding`."""
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int, taken: float) -> int:
+        """How many of `most` rows of `prompts`, as `share_rows` divides them, may join the rows `decoding` in a step of which `taken`
+        seconds are spoken for."""
+
+    def spare(self, decoding: Sequence[Rows]) -> float:
+        """Seconds that a step with these rows has for anything else; infinite where nobody decodes."""
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
         """A step of these rows took so long."""
@@ -44,7 +51,7 @@ class LearnedPace:
         self._gap = gap
         self._cost = cost or StepCost()
 
-    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int, taken: float) -> int:
         if not self._cost.known:
             return min(FIRST_ROWS, most)
         before = attended(decoding)
@@ -53,14 +60,25 @@ class LearnedPace:
             shares = zip(prompts, share_rows(prompts, rows), strict=True)
             return before + sum(_pairs(share, prompt.computed) for prompt, share in shares)
 
-        rows = self._cost.rows_within(self._gap, len(decoding), pairs, most)
+        rows = self._cost.rows_within(self._gap - taken, len(decoding), pairs, most)
         return max(rows, min(LEAST_ROWS, most))
+
+    def spare(self, decoding: Sequence[Rows]) -> float:
+        seconds = self.predict(decoding)
+        return max(self._gap - seconds, LEAST_SPARE * seconds) if decoding else inf
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
         self._cost.observe(row_count(rows), attended(rows), seconds)
 
     def predict(self, rows: Sequence[Rows]) -> float:
         return self._cost.predict(row_count(rows), attended(rows))
+
+    def computing(self, start: int, end: int, batch: int) -> float:
+        """Seconds that the tokens [start, end) of a prompt add to its last token's step, at most `batch` rows a step; 0.0 where nothing is
+        known."""
+        steps, rest = divmod(end - start, batch)
+        pairs, last = _pairs(end - start, start), self._cost.predict(1, 0)
+        return steps * self._cost.predict(batch, 0) + self._cost.predict(rest + 1, pairs) - last
 
 
 def share_rows(prompts: Sequence[Prompt], budget: int) -> list[int]:

@@ -189,15 +189,20 @@ class RequestRecord:
 class StepStats:
     """One step of the loop. Rows are tokens given to the model; seconds are wall time. `own_seconds` is what the engine itself took.
 
-    `computed_tokens` are prompt rows, `reused_tokens` prompt tokens taken from the cache at this step's admissions.
+    `reused_tokens` are prompt tokens taken from the cache at this step's admissions. Prefixes of `saved_tokens` went to the host's memory,
+    of `fetched_tokens` came back.
     """
 
     seconds: float
     decode_seconds: float
     sample_seconds: float
+    save_seconds: float
+    fetch_seconds: float
     decode_rows: int
     prefill_rows: int
     sampled_tokens: int
+    saved_tokens: int
+    fetched_tokens: int
     reused_tokens: int
     preemptions: int
     evicted_cells: int
@@ -212,7 +217,7 @@ class StepStats:
 
     @property
     def own_seconds(self) -> float:
-        return self.seconds - self.decode_seconds - self.sample_seconds
+        return self.seconds - self.decode_seconds - self.sample_seconds - self.save_seconds - self.fetch_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,10 @@ both have stand in the cache, and shares them. If that leader goes away, the nex
 what the leader had computed, and the others wait for it.
 
 When cells run out: idle prefixes are evicted, then the running sequence of the highest rank is preempted. Its tokens stay, its
-cells become an idle prefix, it waits again and its text just pauses. The first in rank can always go on, because one request
-never needs more than the pool: so everything ends.
+cells become an idle prefix that is evicted after all others, it waits again and its text just pauses. The first in rank can always
+go on, because one request never needs more than the pool: so everything ends.
+
+While texts run, copies of prefixes to the host's memory and back take their time from the step's prompt rows.
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ from bisect import insort
 from collections.abc import Mapping
 
 from service.engine.answer import Answer
+from service.engine.copying import Copying
 from service.engine.deadlines import Deadlines
 from service.engine.following import follow, in_line, is_led
-from service.engine.kv_cache import NO_MATCH, KvCache, Match
-from service.engine.model import Rows
+from service.engine.holder import NO_MATCH, Match
+from service.engine.kv_cache import KvCache
+from service.engine.model import Load, Save
 from service.engine.pace import Pace, Prompt, share_rows
 from service.engine.requests import (
     EngineLimits,
@@ -46,12 +50,10 @@ from service.engine.requests import (
     StopReason,
 )
 from service.engine.sequence import Sequence
-from service.engine.step import News, Progress, StepPlan
+from service.engine.step import News, Progress, StepPlan, rows_of
 
 RESERVE_PER_SEQUENCE = 16
 """Cells kept free for each running sequence when another is let in, so that it is not preempted in the very next steps."""
-
-
 MOST_LOSSES = 2
 """How often a sequence starts again after the model lost its state, before its request fails."""
 
@@ -59,10 +61,11 @@ MOST_LOSSES = 2
 class Scheduler:
     """Plans steps over one KV cache. All calls come from the engine's thread."""
 
-    def __init__(self, limits: EngineLimits, cache: KvCache, pace: Pace) -> None:
+    def __init__(self, limits: EngineLimits, cache: KvCache, pace: Pace, copying: Copying) -> None:
         self._limits = limits
         self._cache = cache
         self._pace = pace
+        self._copying = copying
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._answers: dict[str, Answer] = {}
@@ -97,6 +100,8 @@ class Scheduler:
             raise AssertionError(f"{len(places)} sequences in line, {len(self._answers)} known")
         if any(s.slot is not None or s.computed for s in self._waiting) or any(s.slot is None for s in self._running):
             raise AssertionError("a waiting sequence holds cells, or a running one has none")
+        if strangers := self._cache.wanted_by() - {s.request.id for s in self._waiting}:
+            raise AssertionError(f"prefixes are kept for {strangers}, who do not wait")
         for line in (self._waiting, self._running):
             if [s.rank for s in line] != sorted(s.rank for s in line):
                 raise AssertionError("sequences are out of order")
@@ -119,6 +124,7 @@ class Scheduler:
         sequence = answer.sequence
         if sequence.slot is None:
             self._waiting.remove(sequence)
+            self._cache.settle(request_id)
         self._leave(sequence, keep=outcome is not Outcome.FAILED)
         return sequence.record(outcome, now)
 
@@ -131,6 +137,7 @@ class Scheduler:
         """The next step, or None when there is nothing to compute."""
         self._chosen = {}
         preemptions = self._news.preemptions
+        self._copying.begin(self._pace.spare([rows_of(s, 1) for s in self._running if s.decoding]))
         decode_rows = self._plan_decoding()
         if self._news.preemptions == preemptions:
             self._admit(now)
@@ -140,7 +147,7 @@ class Scheduler:
                 raise AssertionError(f"none of {self.running} running sequences can go on")
             return None
         return StepPlan(
-            rows=tuple(_rows(sequence, count) for sequence, count in self._chosen.values()),
+            rows=tuple(rows_of(sequence, count) for sequence, count in self._chosen.values()),
             sequences=tuple(sequence for sequence, _ in self._chosen.values()),
             operations=self._cache.take_operations(),
             decode_rows=decode_rows,
@@ -180,9 +187,13 @@ class Scheduler:
         """The model took so long for the rows of `plan`."""
         self._pace.learn(plan.rows, seconds)
 
+    def learn_copy(self, operation: Save | Load, seconds: float) -> None:
+        """The model took so long for a copy."""
+        self._copying.learn(operation, seconds)
+
     def predict(self, plan: StepPlan) -> float:
-        """Seconds that the model should take for the rows of `plan`; 0.0 where nothing is known."""
-        return self._pace.predict(plan.rows)
+        """Seconds that the model should take for `plan`; 0.0 where nothing is known."""
+        return self._pace.predict(plan.rows) + self._copying.predict(plan.operations)
 
     def take_news(self) -> News:
         """What has happened since the last call."""
@@ -225,10 +236,19 @@ class Scheduler:
         budget = self._limits.batch - decode_rows
         prompts = [Prompt(s.computed, s.pending, wanted) for s, wanted in line]
         if decode_rows:
-            decoding = [_rows(sequence, count) for sequence, count in self._chosen.values()]
-            budget = self._pace.prompt_rows(decoding, prompts, budget)
+            budget = self._rows_beside(prompts, budget)
         shares = share_rows(prompts, budget)
         return sum(self._grant(s, rows) for (s, _), rows in zip(line, shares, strict=True) if rows)
+
+    def _rows_beside(self, prompts: list[Prompt], most: int) -> int:
+        """Prompt rows beside those who decode. Who makes way for them is saved first: that takes time from the step."""
+        decoding = [rows_of(sequence, count) for sequence, count in self._chosen.values()]
+        taken = self._copying.planned
+        rows = min(self._pace.prompt_rows(decoding, prompts, most, taken), sum(prompt.pending for prompt in prompts))
+        self._cache.make_room(rows)
+        if self._copying.planned == taken:
+            return rows
+        return self._pace.prompt_rows(decoding, prompts, rows, self._copying.planned)
 
     def _grant(self, sequence: Sequence, rows: int) -> int:
         """Reserves as many of `rows` as there are cells for; nobody is preempted for a prompt."""
@@ -240,47 +260,62 @@ class Scheduler:
         return rows
 
     def _admit(self, now: float) -> None:
+        followers: list[Sequence] = []
         for sequence in list(self._waiting):
-            if len(self._running) >= self._limits.parallel:
+            # A place is kept for each that waits for a leader: else a later one's long text could be in it when the prefix stands.
+            if len(self._running) + len(followers) >= self._limits.parallel:
                 return
             if is_led(sequence):
+                followers.append(sequence)
                 continue
             match = self._match(sequence)
             if self._cache.shares_running and follow(sequence, match, self._running):
+                followers.append(sequence)
                 continue
-            if self._running and not self._cache.would_fit(match, self._needed(sequence, match.length)):
+            if not self._fits(sequence, match, followers):
+                # What is fetched shares no cells with anybody: what the pool has of it may fit all the same.
+                match = self._match(sequence, fetch=False)
+            if not self._fits(sequence, match, followers):
                 return
             claimed = self._cache.claim(match, sequence.request.salt)
             if claimed is None:
                 return
             self._start(sequence, *claimed, now)
 
-    def _match(self, sequence: Sequence) -> Match:
-        request = sequence.request
-        return self._cache.match(sequence.tokens, request.salt) if request.reuse_cache else NO_MATCH
+    def _match(self, sequence: Sequence, *, fetch: bool = True) -> Match:
+        if not sequence.request.reuse_cache:
+            return NO_MATCH
+        return self._cache.match(sequence.tokens, sequence.request.salt, fetch=fetch, resumed=sequence.generated > 0)
+
+    def _fits(self, sequence: Sequence, match: Match, followers: list[Sequence]) -> bool:
+        """Whether it may be let in. One alone always is."""
+        return not self._running or self._cache.would_fit(match, self._needed(sequence, match.length, followers))
 
     def _start(self, sequence: Sequence, slot: int, reused: int, now: float) -> None:
         self._waiting.remove(sequence)
         insort(self._running, sequence, key=_rank)
-        if not sequence.started:
+        if sequence.started:
+            self._cache.settle(sequence.request.id)
+        else:
             self._news.started.append(sequence.request.id)
             self._news.reused_tokens += reused
         sequence.begin(slot, reused, now)
 
-    def _needed(self, sequence: Sequence, reused: int) -> int:
+    def _needed(self, sequence: Sequence, reused: int, followers: list[Sequence]) -> int:
         """Cells that `sequence` and those before it will take soon, and a reserve for everyone's next tokens."""
         promised = sum(s.pending for s in self._running if not s.decoding)
-        return len(sequence.tokens) - reused + promised + RESERVE_PER_SEQUENCE * len(self._running)
+        promised += sum(len(s.tokens) - s.join_at for s in followers)
+        return len(sequence.tokens) - reused + promised + RESERVE_PER_SEQUENCE * (len(self._running) + len(followers))
 
     def _choose(self, sequence: Sequence, rows: int) -> None:
         self._chosen[sequence.request.id] = (sequence, rows)
 
     def _preempt(self, sequence: Sequence) -> None:
-        self._pause(sequence)
+        self._pause(sequence, wanted_by=sequence.request.id if sequence.request.reuse_cache else "")
         self._news.preemptions += 1
 
-    def _pause(self, sequence: Sequence, *, keep: bool = True) -> None:
-        self._leave(sequence, keep=keep)
+    def _pause(self, sequence: Sequence, *, keep: bool = True, wanted_by: str = "") -> None:
+        self._leave(sequence, keep=keep, wanted_by=wanted_by)
         insort(self._waiting, sequence, key=_rank)
 
     # Committing
@@ -302,22 +337,13 @@ class Scheduler:
             outcome = Outcome.LENGTH if delta.summary.reason is StopReason.LIMIT else Outcome.STOP
             progress.left.append((sequence.request.id, sequence.record(outcome, now)))
 
-    def _leave(self, sequence: Sequence, *, keep: bool = True) -> None:
+    def _leave(self, sequence: Sequence, *, keep: bool = True, wanted_by: str = "") -> None:
         """It runs no longer. Its cells stay as an idle prefix, if they are to be trusted."""
         if sequence.slot is not None:
             self._running.remove(sequence)
-            self._cache.release(sequence.slot, keep=keep)
+            self._cache.release(sequence.slot, keep=keep, wanted_by=wanted_by)
             sequence.rest()
 
 
 def _rank(sequence: Sequence) -> tuple[float, float]:
     return sequence.rank
-
-
-def _rows(sequence: Sequence, count: int) -> Rows:
-    slot = sequence.slot
-    if slot is None:
-        raise AssertionError("rows for a sequence that does not run")
-    end = sequence.computed + count
-    wants = end == len(sequence.tokens) and sequence.generates
-    return Rows(slot, sequence.computed, sequence.tokens[sequence.computed : end].tolist(), wants)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from service.engine.copying import Copying
 from service.engine.interface import EngineOptions
 from service.engine.kv_cache import KvCache
 from service.engine.model import Model
+from service.engine.pace import LearnedPace
 from service.engine.requests import EngineLimits
 from service.engine.shelf import Shelf
 from service.errors import InvalidRequest, StartError
@@ -35,14 +37,19 @@ def limits_of(model: Model, options: EngineOptions) -> EngineLimits:
     )
 
 
-def cache_of(model: Model, options: EngineOptions) -> KvCache:
+def copying_of(model: Model, pace: LearnedPace) -> Copying:
+    """What moving prefixes to the host's memory and back spares, at the pace of computing them."""
+    return Copying(lambda start, end: pace.computing(start, end, model.batch))
+
+
+def cache_of(model: Model, options: EngineOptions, copying: Copying) -> KvCache:
     """The empty books of the model's pool."""
     return KvCache(
         model.cells,
         model.sequences,
         partial=model.keeps_partial,
         windowed=model.windowed,
-        shelf=Shelf(saved_bytes(model, options), model.token_bytes),
+        shelf=Shelf(saved_bytes(model, options), model.token_bytes, copying),
         reaches=model.reaches,
     )
 

@@ -40,3 +40,13 @@ class News:
     reused_tokens: int = 0
     preemptions: int = 0
     evicted_cells: int = 0
+
+
+def rows_of(sequence: Sequence, count: int) -> Rows:
+    """Its next `count` rows."""
+    slot = sequence.slot
+    if slot is None:
+        raise AssertionError("rows for a sequence that does not run")
+    end = sequence.computed + count
+    wants = end == len(sequence.tokens) and sequence.generates
+    return Rows(slot, sequence.computed, sequence.tokens[sequence.computed : end].tolist(), wants)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-KNOTS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
+KNOTS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192, 16384)
 """Row counts where the base is learned. Dense where kernels change, sparse where they are saturated."""
 
 RATE = 0.3
@@ -52,7 +52,7 @@ class StepCost:
             self._start(nearest, rows, attended, seconds)
             return
         predicted = self.predict(rows, attended)
-        error = RATE * max(-OUTLIER / 2, min((seconds - predicted) / predicted, OUTLIER))
+        error = correction(predicted, seconds)
         low, high = self._value(left), self._value(right)
         self._base[left] = low * (1 + error * low * (1 - share) / predicted)
         self._base[right] = high * (1 + error * high * share / predicted)
@@ -101,6 +101,11 @@ class StepCost:
             return low * KNOTS[knot] / KNOTS[below]
         part = (KNOTS[knot] - KNOTS[below]) / (KNOTS[above] - KNOTS[below])
         return low + part * ((self._base[above] or 0.0) - low)
+
+
+def correction(predicted: float, seconds: float) -> float:
+    """The part by which a prediction of something that took `seconds` is to change."""
+    return RATE * max(-OUTLIER / 2, min((seconds - predicted) / predicted, OUTLIER))
 
 
 def _place(rows: int) -> tuple[int, int, float]:

@@ -211,7 +211,8 @@ class Settings:
         spelled("--request-timeout", "MISTRAL_API_REQUEST_TIMEOUT", SECONDS),
     )  # fmt: skip
     cache_ram: int | None = option(
-        None, BATCHING, "MiB of memory for beginnings of prompts that had to leave the cache; 0: none, -1: no bound.",
+        None, BATCHING,
+        "MiB of memory for beginnings of prompts that had to leave the cache, where copying beats computing; 0: none, -1: no bound.",
         spelled("-cram --cache-ram", "LLAMA_ARG_CACHE_RAM", whole(-1)),
         shown_default="8192, but no more than a quarter of what is free; 0 where the cache lies on a GPU",
     )  # fmt: skip

@@ -98,11 +98,13 @@ STEP_TIME = _histogram("step_seconds", STEP_SECONDS, "Time of a step.")
 STEP_ROWS = _histogram("step_rows", ROWS, "Tokens given to the model in a step.")
 STEP_PARTS = _counter(
     "step_part_seconds",
-    "Time of all steps by part: decode (llama.cpp computes), sample, own (the engine itself).",
+    "Time of all steps by part: decode (llama.cpp computes), sample, save and fetch (--cache-ram), own (the engine itself).",
     "part",
 )
 PREEMPTIONS = _counter("preemptions", "Requests that gave their cells to another one and went on later.")
 EVICTED = _counter("kv_cells_evicted", "Cells of cached prefixes that were given to running requests.")
+SAVED = _counter("kv_cells_saved", "Cells of cached prefixes that were copied to the host's memory (--cache-ram).")
+FETCHED = _counter("kv_cells_fetched", "Cells of cached prefixes that were copied back from the host's memory.")
 CELLS_USED = _gauge("kv_cells_used", "Cells of the cache that running requests hold.")
 CELLS_CACHED = _gauge(
     "kv_cells_cached", "Cells of the cache that only prefixes of earlier requests hold; they give way."

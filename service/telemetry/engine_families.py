@@ -56,10 +56,15 @@ def _step_families(totals: Totals) -> Iterator[str]:
     yield catalog.STEPS.single(totals.steps)
     yield catalog.STEP_TIME.histogram([((), totals.step_time)])
     yield catalog.STEP_ROWS.histogram([((), totals.step_rows)])
-    parts = {"decode": totals.decode_seconds, "sample": totals.sample_seconds, "own": totals.own_seconds}
+    parts = {
+        "decode": totals.decode_seconds, "sample": totals.sample_seconds, "save": totals.save_seconds,
+        "fetch": totals.fetch_seconds, "own": totals.own_seconds,
+    }  # fmt: skip
     yield catalog.STEP_PARTS.family(((part,), seconds) for part, seconds in parts.items())
     yield catalog.PREEMPTIONS.single(totals.preemptions)
     yield catalog.EVICTED.single(totals.evicted)
+    yield catalog.SAVED.single(totals.saved)
+    yield catalog.FETCHED.single(totals.fetched)
 
 
 def _gauges(engine: EngineView) -> Iterator[str]:

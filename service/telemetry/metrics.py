@@ -49,6 +49,10 @@ class Metrics:
         totals.generated += stats.sampled_tokens
         totals.decode_seconds += stats.decode_seconds
         totals.sample_seconds += stats.sample_seconds
+        totals.saved += stats.saved_tokens
+        totals.fetched += stats.fetched_tokens
+        totals.save_seconds += stats.save_seconds
+        totals.fetch_seconds += stats.fetch_seconds
         totals.own_seconds += stats.own_seconds
         totals.step_time.add(stats.seconds)
         totals.step_rows.add(rows)

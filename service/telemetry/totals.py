@@ -46,5 +46,6 @@ class Totals:
         self.generated_size = catalog.GENERATED_SIZE.distribution()
         self.step_time = catalog.STEP_TIME.distribution()
         self.step_rows = catalog.STEP_ROWS.distribution()
-        self.steps = self.computed = self.cached = self.generated = self.preemptions = self.evicted = 0
-        self.decode_seconds = self.sample_seconds = self.own_seconds = 0.0
+        self.steps = self.computed = self.cached = self.generated = self.preemptions = 0
+        self.evicted = self.saved = self.fetched = 0
+        self.decode_seconds = self.sample_seconds = self.save_seconds = self.fetch_seconds = self.own_seconds = 0.0

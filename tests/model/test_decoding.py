@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from llama_cpp import llama_cpp as native
 
+from service.engine.calibration import calibrate
 from service.engine.llama.model import LlamaModel
 from service.engine.model import CopyPrefix, DecodeResult, Drop, Load, Rows, Save, Trim
+from service.engine.pace import LearnedPace
 from service.engine.requests import ThreadCount
+from service.engine.sizing import copying_of
 from tests.support.native import clear, generate, logits_after, prompt_of, request_for, stopping_at, tokens_of
 
 PROMPTS = ["Hello world", "The quick brown fox", "Once upon a time there was", "1 2 3", "Whats the value of pi?"]
@@ -205,11 +208,20 @@ def test_threads_can_be_changed_between_decodes(tiny: LlamaModel) -> None:
 def test_a_sequence_that_was_saved_comes_back_as_it_was(tiny: LlamaModel) -> None:
     prompt = prompt_of(tiny, "Hello world, how are you today?")
     expected = logits_after(tiny, 0, 0, prompt)
-    tiny.apply([Trim(0, len(prompt) - 1), Save(0, 7), Trim(0, 0)])
+    tiny.apply([Trim(0, len(prompt) - 1), Save(0, 7, len(prompt) - 1), Trim(0, 0)])
     logits_after(tiny, 1, 0, prompt[:3])
-    tiny.apply([Load(7, 2)])
+    tiny.apply([Load(7, 2, len(prompt) - 1)])
     back = logits_after(tiny, 2, len(prompt) - 1, prompt[-1:])
     np.testing.assert_allclose(back, expected, atol=1e-3)
     tiny.apply([Drop(7)])
     with pytest.raises(KeyError):
-        tiny.apply([Load(7, 3)])
+        tiny.apply([Load(7, 3, len(prompt) - 1)])
+
+
+def test_the_trial_at_the_start_finds_that_fetching_is_faster_than_computing(tiny: LlamaModel) -> None:
+    pace = LearnedPace(0.5)
+    copying = copying_of(tiny, pace)
+    calibrate(tiny, pace, copying, 1 << 30)
+    assert 0 < copying.predict((Save(0, 1, 100), Load(1, 0, 100))) < pace.computing(0, 100, tiny.batch)
+    assert copying.pays_saving(100)
+    assert copying.pays_fetching(100, 0, 100)

@@ -24,11 +24,11 @@ NEVER = -1
 Tokens = dict[str, list[int]]
 
 
-def bench_of(model: LlamaModel, *, parallel: int = 4, prompt_rows: int = 24) -> Bench:
-    """An engine's loop over an empty model, turned by hand."""
+def bench_of(model: LlamaModel, *, parallel: int = 4, prompt_rows: int = 24, shelf: int = 0) -> Bench:
+    """An engine's loop over an empty model, turned by hand. `shelf` tokens may lie in the host's memory."""
     clear(model)
     limits = make_limits(context=model.cells, parallel=parallel, batch=model.batch)
-    return Bench(model, limits, FixedPace(prompt_rows))
+    return Bench(model, limits, FixedPace(prompt_rows), shelf=shelf if model.saves else 0)
 
 
 def request(
@@ -125,6 +125,20 @@ def test_requests_that_do_not_fit_together_pause_and_give_their_texts(kind: Llam
     assert preemptions(bench) > 0
 
 
+@pytest.mark.parametrize("loaded_kind", ["tiny-mistral"], indirect=True)
+def test_those_who_paused_go_on_from_the_host_s_memory_and_compute_nothing_twice(kind: LlamaModel) -> None:
+    requests = [request(f"r{i}", [1000 + i, *prompt_of(kind, TEXTS[i % 5] + " and" * 5 * i)], 60) for i in range(8)]
+    expected = alone(kind, requests)
+    bench = bench_of(kind, parallel=8, shelf=8 * kind.cells)
+    assert run(bench, requests) == expected
+    steps = [step.stats for step in bench.steps]
+    assert preemptions(bench) > 0
+    paused = sum(stats.fetched_tokens for stats in steps)
+    assert 0 < paused <= sum(stats.saved_tokens for stats in steps)
+    rows = sum(stats.prefill_rows + stats.decode_rows for stats in steps)
+    assert rows == sum(len(each.prompt) + each.max_tokens - 1 for each in requests), "each token was computed once"
+
+
 def test_a_cached_beginning_gives_the_text_of_a_computed_one(kind: LlamaModel) -> None:
     requests = behind_prefix(kind)
     expected = alone(kind, requests)
@@ -218,7 +232,7 @@ def test_a_step_that_is_stopped_changes_no_text(kind: LlamaModel, share: float) 
 def test_any_traffic_gives_each_the_text_it_has_alone(kind: LlamaModel, seed: int) -> None:
     chance = random.Random(seed)
     words = [prompt_of(kind, PREFIX), prompt_of(kind, "Once upon a time " * 20), prompt_of(kind, "1 2 3")]
-    bench = bench_of(kind, parallel=chance.choice([2, 4, 12]), prompt_rows=chance.choice([3, 24, 100]))
+    bench = bench_of(kind, parallel=chance.choice([2, 4, 12]), prompt_rows=chance.choice([3, 24, 100]), shelf=700)
     asked: dict[str, GenerationRequest] = {}
     for index in range(16):
         beginning = chance.choice([*words, *talks(bench, asked)])[: chance.choice([20, 60, 120, 200])]

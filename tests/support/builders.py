@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from queue import SimpleQueue
 from typing import Any
 
+from service.engine.copying import Copying
 from service.engine.kv_cache import KvCache
 from service.engine.loop import Delivery, Loop, Message, Submit
 from service.engine.model import Model, Rows
@@ -25,18 +27,27 @@ def make_limits(
 
 @dataclass
 class FixedPace:
-    """Always the same number of prompt rows beside those who decode."""
+    """Always the same number of prompt rows beside those who decode, and so many seconds for copies."""
 
     rows: int
+    seconds: float = inf
 
-    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int) -> int:
+    def prompt_rows(self, decoding: Sequence[Rows], prompts: Sequence[Prompt], most: int, taken: float) -> int:
         return min(self.rows, most)
+
+    def spare(self, decoding: Sequence[Rows]) -> float:
+        return self.seconds if decoding else inf
 
     def learn(self, rows: Sequence[Rows], seconds: float) -> None:
         """Nothing to learn."""
 
     def predict(self, rows: Sequence[Rows]) -> float:
         return 0.0
+
+
+def make_shelf(tokens: int, copying: Copying | None = None) -> Shelf:
+    """Room for so many tokens; while nothing is known of what copies cost if `copying` knows nothing else."""
+    return Shelf(tokens, 1, copying or Copying(lambda start, end: 0.0))
 
 
 def make_request(name: str, prompt: Iterable[int], *, max_tokens: int = 8, **options: Any) -> GenerationRequest:
@@ -56,14 +67,15 @@ class Bench:
     steps: list[Delivery] = field(default_factory=list)
     now: float = 1000.0
     shelf: int = 0
+    copying: Copying = field(default_factory=lambda: Copying(lambda start, end: 0.0))
 
     def __post_init__(self) -> None:
         model = self.model
         self.cache = KvCache(
             model.cells, model.sequences, partial=model.keeps_partial, windowed=model.windowed, reaches=model.reaches,
-            shelf=Shelf(self.shelf, 1),
+            shelf=Shelf(self.shelf, 1, self.copying),
         )  # fmt: skip
-        self.scheduler = Scheduler(self.limits, self.cache, self.pace)
+        self.scheduler = Scheduler(self.limits, self.cache, self.pace, self.copying)
         self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.loop = Loop(self.model, self.scheduler, self.inbox, self.receive, clock=self.tick)
 
@@ -96,8 +108,18 @@ class Bench:
         raise AssertionError(f"work is left after {turns} turns")
 
 
-def make_bench(model: FakeModel | None = None, *, busy_prefill: int = 16, shelf: int = 0, **limits: int) -> Bench:
-    """`busy_prefill` prompt rows join a step in which somebody decodes; `shelf` tokens may be saved."""
+def make_bench(
+    model: FakeModel | None = None,
+    *,
+    busy_prefill: int = 16,
+    shelf: int = 0,
+    spare: float = inf,
+    computing: float = 0.0,
+    **limits: int,
+) -> Bench:
+    """`busy_prefill` prompt rows join a step in which somebody decodes, and copies of `spare` seconds; `shelf` tokens may be saved.
+    `computing`: seconds that a token is said to take (0: nobody knows)."""
     model = model or FakeModel()
     known = make_limits(**{"context": model.cells, "batch": model.batch, **limits})
-    return Bench(model, known, FixedPace(busy_prefill), shelf=shelf)
+    copying = Copying(lambda start, end: computing * (end - start))
+    return Bench(model, known, FixedPace(busy_prefill, spare), shelf=shelf, copying=copying)

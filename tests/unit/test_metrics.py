@@ -24,9 +24,10 @@ from tests.support.fake_model import FakeModel
 METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 STEP = StepStats(
-    seconds=0.03, decode_seconds=0.02, sample_seconds=0.008, decode_rows=3, prefill_rows=40, sampled_tokens=4,
-    reused_tokens=7, preemptions=1, evicted_cells=5, running=4, waiting=2, predicted_seconds=0.02,
-    used_cells=70, cached_cells=40, total_cells=256, token_gaps=(0.03, 0.03, 0.5),
+    seconds=0.03, decode_seconds=0.02, sample_seconds=0.004, save_seconds=0.003, fetch_seconds=0.001, decode_rows=3,
+    prefill_rows=40, sampled_tokens=4, saved_tokens=30, fetched_tokens=20, reused_tokens=7, preemptions=1,
+    evicted_cells=5, running=4, waiting=2, predicted_seconds=0.02, used_cells=70, cached_cells=40, total_cells=256,
+    token_gaps=(0.03, 0.03, 0.5),
 )  # fmt: skip
 RECORD = RequestRecord(
     outcome=Outcome.STOP, prompt_tokens=47, cached_tokens=7, generated_tokens=11, queue_seconds=0.5,
@@ -101,7 +102,9 @@ def test_a_step_adds_its_rows_tokens_and_times() -> None:
         "mistral_api_step_rows_count": 2,
         "mistral_api_step_rows_sum": 86,
         'mistral_api_step_part_seconds_total{part="decode"}': 0.04,
-        'mistral_api_step_part_seconds_total{part="sample"}': 0.016,
+        'mistral_api_step_part_seconds_total{part="sample"}': 0.008,
+        'mistral_api_step_part_seconds_total{part="save"}': 0.006,
+        'mistral_api_step_part_seconds_total{part="fetch"}': 0.002,
         'mistral_api_step_part_seconds_total{part="own"}': 0.004,
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected)

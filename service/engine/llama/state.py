@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 
+import numpy as np
 from llama_cpp import llama_cpp as native
+from numpy.typing import NDArray
 
 from service.engine.model import Drop, Load, Save
 
@@ -14,7 +16,7 @@ class SavedSequences:
 
     def __init__(self, context: int) -> None:
         self._context = context
-        self._copies: dict[int, ctypes.Array[ctypes.c_uint8]] = {}
+        self._copies: dict[int, NDArray[np.uint8]] = {}
 
     def apply(self, operation: Save | Load | Drop) -> None:
         """Raises RuntimeError where llama.cpp does not take or give a state: the books and the pool differ then."""
@@ -27,12 +29,16 @@ class SavedSequences:
 
     def _save(self, operation: Save) -> None:
         size = int(native.llama_state_seq_get_size(self._context, operation.sequence))
-        copy = (ctypes.c_uint8 * size)()
-        if native.llama_state_seq_get_data(self._context, copy, size, operation.sequence) != size:
+        copy = np.empty(size, np.uint8)  # not zeroed first: that would take as long as copying
+        if native.llama_state_seq_get_data(self._context, _bytes(copy), size, operation.sequence) != size:
             raise RuntimeError(f"llama.cpp gave no state for {operation}")
         self._copies[operation.key] = copy
 
     def _load(self, operation: Load) -> None:
         copy = self._copies[operation.key]
-        if native.llama_state_seq_set_data(self._context, copy, len(copy), operation.sequence) == 0:
+        if native.llama_state_seq_set_data(self._context, _bytes(copy), copy.size, operation.sequence) == 0:
             raise RuntimeError(f"llama.cpp took no state for {operation}")
+
+
+def _bytes(copy: NDArray[np.uint8]) -> ctypes.Array[ctypes.c_uint8]:
+    return (ctypes.c_uint8 * copy.size).from_buffer(copy.data)

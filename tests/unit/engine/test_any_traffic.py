@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from math import inf
 from typing import Any
 
 import pytest
@@ -39,15 +40,24 @@ class AnyTraffic(RuleBasedStateMachine):
         sequences=st.integers(2, 8),
         parallel=st.integers(1, 3),
         rows=st.tuples(st.integers(4, 40), st.integers(1, 16)),
-        shelf=st.sampled_from([0, 100, 200, 1000]),
+        shelf=st.tuples(
+            st.sampled_from([0, 100, 200, 1000]),
+            st.sampled_from([0.0, 0.0015, 0.01, inf]),
+            st.sampled_from([0.0, 1e-5, 1e-4, 1e-2]),
+        ),
     )
-    def start(self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: int) -> None:
+    def start(
+        self, cells: int, sequences: int, parallel: int, rows: tuple[int, int], shelf: tuple[int, float, float]
+    ) -> None:
         batch, busy = rows
+        saved, spare, computing = shelf
         self.model = FakeModel(
             cells=cells, sequences=sequences, batch=max(batch, parallel), end_every=13,
             keeps_partial=self.partial, window=self.window, refuses=lambda request: request.id in self.refused,
         )  # fmt: skip
-        self.bench = make_bench(self.model, parallel=parallel, busy_prefill=busy, shelf=0 if self.window else shelf)
+        self.bench = make_bench(
+            self.model, parallel=parallel, busy_prefill=busy, shelf=0 if self.window else saved, spare=spare, computing=computing
+        )  # fmt: skip
         self.wanted: dict[str, list[int]] = {}
         self.aborted: set[str] = set()
         self.overdue: set[str] = set()

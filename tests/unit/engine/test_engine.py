@@ -287,7 +287,7 @@ def test_a_dead_loop_fails_the_present_and_the_future() -> None:
             model.gate.clear()
             generation = engine.submit(make_request("a", b"x", max_tokens=200))
             model.logits = []
-            model.apply = lambda operations: 1 / 0  # type: ignore[method-assign, assignment]
+            model.decode = lambda groups: 1 / 0  # type: ignore[method-assign, assignment, return-value]
             model.gate.set()
             with pytest.raises(EngineDead):
                 await collect(generation)

@@ -4,10 +4,11 @@ from array import array
 
 import pytest
 
-from service.engine.kv_cache import NO_MATCH, KvCache, Match
+from service.engine.holder import NO_MATCH, Match
+from service.engine.kv_cache import KvCache
 from service.engine.model import CopyPrefix, Drop, Load, Save, Trim
 from service.engine.prefixes import common_prefix
-from service.engine.shelf import Shelf
+from tests.support.builders import make_shelf
 
 
 def tokens(text: str) -> array[int]:
@@ -176,13 +177,13 @@ def test_a_broken_book_is_noticed() -> None:
 
 
 def test_a_prefix_that_must_leave_is_saved_once_and_fetched_again() -> None:
-    cache = KvCache(100, 4, shelf=Shelf(1000, 1))
+    cache = KvCache(100, 4, shelf=make_shelf(1000))
     text = "a system prompt that is long enough to be worth keeping on the shelf"
     old = fill(cache, text)
     cache.release(old)
     cache.take_operations()
     assert cache.reserve(40)
-    assert cache.take_operations() == (Save(old, 1), Trim(old, len(text) - 8))
+    assert cache.take_operations() == (Save(old, 1, len(text)), Trim(old, len(text) - 8))
     cache.cancel_reservations()
     cache.make_room(100)
     assert cache.take_operations() == (Trim(old, 0),)
@@ -194,7 +195,7 @@ def test_a_prefix_that_must_leave_is_saved_once_and_fetched_again() -> None:
 
 
 def test_what_is_fetched_is_cut_to_what_matches() -> None:
-    cache = KvCache(200, 4, shelf=Shelf(1000, 1))
+    cache = KvCache(200, 4, shelf=make_shelf(1000))
     text = "x" * 80
     cache.release(fill(cache, text + " first conversation"))
     cache.make_room(200)
@@ -202,11 +203,11 @@ def test_what_is_fetched_is_cut_to_what_matches() -> None:
     claimed = cache.claim(cache.match(tokens(text + " other"), ""), "")
     assert claimed is not None
     assert claimed[1] == 81
-    assert cache.take_operations() == (Load(1, claimed[0]), Trim(claimed[0], 81))
+    assert cache.take_operations() == (Load(1, claimed[0], 80 + 19), Trim(claimed[0], 81))
 
 
 def test_what_is_about_to_be_fetched_is_not_pushed_off_the_shelf() -> None:
-    cache = KvCache(400, 2, shelf=Shelf(180, 1))
+    cache = KvCache(400, 2, shelf=make_shelf(180))
     for letter in "wxy":
         cache.release(fill(cache, letter * 90))
     cache.take_operations()
@@ -216,7 +217,7 @@ def test_what_is_about_to_be_fetched_is_not_pushed_off_the_shelf() -> None:
     claimed = cache.claim(match, "")
     assert claimed is not None
     assert claimed[1] == 90
-    assert Load(1, claimed[0]) in cache.take_operations()
+    assert Load(1, claimed[0], 90) in cache.take_operations()
     cache.check_integrity()
 
 
@@ -229,7 +230,7 @@ def test_what_was_computed_for_a_failed_request_is_emptied_though_the_books_neve
 
 
 def test_the_pool_is_preferred_where_the_shelf_has_little_more() -> None:
-    cache = KvCache(400, 4, shelf=Shelf(1000, 1))
+    cache = KvCache(400, 4, shelf=make_shelf(1000))
     cache.release(fill(cache, "y" * 120))
     cache.make_room(380)
     match = cache.match(tokens("y" * 121), "")
@@ -238,30 +239,8 @@ def test_the_pool_is_preferred_where_the_shelf_has_little_more() -> None:
     assert cache.match(tokens("y" * 121), "").shelved is None
 
 
-def test_the_shelf_is_bounded_and_the_oldest_goes() -> None:
-    shelf = Shelf(200, 1)
-    first, _ = shelf.put(tokens("1" * 90), "")
-    second, _ = shelf.put(tokens("2" * 90), "")
-    assert first is not None
-    shelf.get(first)
-    third, gone = shelf.put(tokens("3" * 90), "")
-    assert third is not None
-    assert gone == [second]
-    assert shelf.tokens == 180
-    assert shelf.put(tokens("4" * 201), "") == (None, [])
-
-
-def test_a_longer_copy_replaces_the_beginning_it_has() -> None:
-    shelf = Shelf(1000, 1)
-    first, _ = shelf.put(tokens("a" * 70), "")
-    assert shelf.put(tokens("a" * 60 + "b" * 10), "")[1] == []
-    _, gone = shelf.put(tokens("a" * 90), "")
-    assert gone == [first]
-    assert shelf.put(tokens("a" * 80), "") == (None, [])
-
-
 def test_without_room_on_the_shelf_nothing_is_saved() -> None:
-    cache = KvCache(100, 4, shelf=Shelf(10, 1))
+    cache = KvCache(100, 4, shelf=make_shelf(10))
     cache.release(fill(cache, "z" * 90))
     cache.make_room(100)
     assert not [one for one in cache.take_operations() if isinstance(one, Save | Drop)]

@@ -226,12 +226,50 @@ def test_nobody_waits_for_a_leader_of_another_salt() -> None:
 
 
 def test_a_stranger_is_not_held_up_by_those_who_wait_for_a_leader() -> None:
-    bench = make_bench(FakeModel(cells=512, batch=64), parallel=2)
+    bench = make_bench(FakeModel(cells=512, batch=64), parallel=4)
     for name in "abc":
         submit(bench, name, b"the same long beginning " * 8 + name.encode())
     submit(bench, "d", b"something else")
     bench.loop.turn()
     assert "d" in bench.texts
+
+
+def test_the_place_of_one_that_waits_for_a_leader_is_not_given_to_those_behind_it() -> None:
+    turns = {}
+    for salt in ("", "alone"):
+        bench = make_bench(FakeModel(cells=1024, batch=64), parallel=2)
+        submit(bench, "leader", b"the same long beginning " * 8 + b"l", max_tokens=200)
+        bench.loop.turn()
+        submit(bench, "follower", b"the same long beginning " * 8 + b"f", salt=salt)
+        submit(bench, "stranger", b"something else", max_tokens=200)
+        turns[salt] = 0
+        while "follower" not in bench.outcomes:
+            bench.loop.turn()
+            turns[salt] += 1
+    assert turns[""] <= turns["alone"]
+
+
+def test_another_goes_on_where_a_leader_that_was_paused_stood() -> None:
+    """A running text takes the cells that a leader's prompt is computed in; the rest of the prompt is computed once all the same."""
+    bench = make_bench(FakeModel(cells=200, batch=64), busy_prefill=8, parallel=4)
+    shared = b"a beginning that two begin with. " * 4
+    submit(bench, "text", b"t", max_tokens=60)
+    bench.loop.turn()
+    for name in "ab":
+        submit(bench, name, shared + name.encode(), max_tokens=2)
+    for _ in range(4):
+        bench.loop.turn()
+    leader, follower = (bench.scheduler._answers[name].sequence for name in "ab")
+    assert follower.leader is leader
+    assert 0 < leader.computed < len(shared)
+    bench.scheduler._preempt(leader)
+    bench.scheduler.check_integrity()
+    bench.loop.turn()
+    assert leader.slot is not None, "first in line, it takes over from itself"
+    bench.loop.handle(Abort("a"))
+    bench.finish()
+    assert bench.model.rows == 1 + 59 + len(shared) + 1 + 1  # type: ignore[attr-defined]
+    assert list(bench.texts["b"].tokens) == continuation(shared + b"b", 2)
 
 
 def test_waiting_for_a_leader_never_takes_longer_than_computing_alone() -> None:

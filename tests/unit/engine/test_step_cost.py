@@ -68,6 +68,9 @@ def test_what_was_never_seen_is_guessed_from_its_neighbours() -> None:
     cost.observe(64, 0, 0.400)
     assert 0.030 < cost.predict(32, 0) < 0.400
     assert cost.predict(512, 0) == pytest.approx(cost.predict(64, 0) * 8, rel=0.01)
+    assert cost.predict(16384, 0) == pytest.approx(cost.predict(64, 0) * 256, rel=0.01), (
+        "the largest batch that can be set"
+    )
 
 
 @pytest.mark.parametrize("gap", [0.1, 0.3, 0.75, 2.0])
@@ -86,7 +89,7 @@ def test_the_rows_it_allows_keep_within_the_time(gap: float) -> None:
 def test_a_prompt_always_goes_on() -> None:
     pace = LearnedPace(gap=0.001)
     pace.learn([Rows(0, 0, [0] * 64, wants_sample=True)], 5.0)
-    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], [prompt(100)], 100) == 8
+    assert pace.prompt_rows([Rows(0, 10, [1], wants_sample=True)], [prompt(100)], 100, 0.0) == 8
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_the_gap_holds_whoever_of_the_prompts_stands_behind_many_tokens() -> Non
     pace = LearnedPace(0.5, cost)
     decoding = [Rows(slot, 300, [1], wants_sample=True) for slot in range(4)]
     prompts = [prompt(600), prompt(500, computed=8000)]
-    shares = share_rows(prompts, pace.prompt_rows(decoding, prompts, 500))
+    shares = share_rows(prompts, pace.prompt_rows(decoding, prompts, 500, 0.0))
     rows = [
         *decoding,
         *(
