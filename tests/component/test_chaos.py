@@ -44,7 +44,7 @@ from tests.support.reading import deltas
 REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "10000"))
 SEED = os.environ.get("CHAOS_SEED", "chaos")
 CLIENTS = 36
-CELLS, END_EVERY = 144, 8
+CELLS, END_EVERY = 120, 32
 OPTIONS = EngineOptions(parallel=6, split_context=False, queue=24, queue_tokens=1200, calibrate=False, saved_bytes=300)
 LONG = b" is a beginning that is long enough to be saved when it has to leave. "
 BEGINNINGS = [
@@ -193,7 +193,7 @@ class Client:
         return make_request(
             name,
             prompt,
-            max_tokens=random.choice([0, 1, 3, 5, 8, 16, -1]),
+            max_tokens=random.choice([0, 1, 3, 5, 8, 16, 40, -1]),
             priority=random.choice([0, 0, 0, -3, 5]),
             deadline=random.choice([0.0, 0.0, 0.0, 0.02, 1.0, 7200.0]),
             salt=random.choice(["", "", "other"]),
