@@ -148,6 +148,26 @@ def test_a_source_is_fetched_into_a_folder_of_its_own(settings: list[str], addre
     assert variables_of(other)["LLAMA_ARG_MODEL"] != path
 
 
+def test_ones_own_authorities_are_for_the_download_alone() -> None:
+    pod = pod_of(rendered("model.caConfigMap.name=company", "model.caConfigMap.key=root.pem"))
+    (fetch,) = pod["initContainers"]
+    file = fetch["args"][fetch["args"].index("--ca-file") + 1]
+    assert file == "/etc/mistral-api/authorities/root.pem"
+    assert any(mount["mountPath"] == "/etc/mistral-api/authorities" for mount in fetch["volumeMounts"])
+    assert {"name": "authorities", "configMap": {"name": "company"}} in pod["volumes"]
+    assert all(mount["name"] != "authorities" for mount in pod["containers"][0]["volumeMounts"])
+
+
+def test_a_model_on_the_nodes_disk_asks_for_room_there() -> None:
+    on_disk = pod_of(rendered("storage.kind=emptyDir"))
+    requests = on_disk["containers"][0]["resources"]["requests"]
+    assert requests["ephemeral-storage"] == on_disk["volumes"][0]["emptyDir"]["sizeLimit"]
+    given = rendered("storage.kind=emptyDir", "resources.requests.ephemeral-storage=2Gi")
+    assert pod_of(given)["containers"][0]["resources"]["requests"]["ephemeral-storage"] == "2Gi"
+    for settings in (["storage.kind=claim"], ["storage.kind=emptyDir", "model.source=builtin"]):
+        assert "ephemeral-storage" not in pod_of(rendered(*settings))["containers"][0]["resources"]["requests"]
+
+
 @pytest.mark.parametrize(
     ("settings", "volume"),
     [

@@ -52,6 +52,10 @@ RollingUpdate
 {{- $memory := include "mistral-api.memory" . -}}
 {{- if not $limits.memory }}{{ $_ := set $limits "memory" ($requests.memory | default $memory) }}{{ end -}}
 {{- if not $requests.memory }}{{ $_ := set $requests "memory" (include "mistral-api.scalar" $limits.memory) }}{{ end -}}
+{{- /* Without it a pod is put on a node whose disk has no room for the model, and others are evicted. */ -}}
+{{- if and (eq .Values.storage.kind "emptyDir") (include "mistral-api.fetched" .) (not (hasKey $requests "ephemeral-storage")) -}}
+{{- $_ := set $requests "ephemeral-storage" (include "mistral-api.storageSize" .) -}}
+{{- end -}}
 requests:
   {{- range $name, $amount := $requests }}
   {{- with include "mistral-api.scalar" $amount }}
