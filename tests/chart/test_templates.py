@@ -33,6 +33,15 @@ def test_the_pod_is_as_restricted_demands() -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_a_cluster_may_choose_the_user() -> None:
+    ours = rendered("security.user=20000")
+    assert {pod_of(ours)["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {20000}
+    objects = rendered("security.user=null")
+    for security in (pod_of(objects)["securityContext"], objects["Pod"]["spec"]["securityContext"]):
+        assert security["runAsNonRoot"]
+        assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(security)
+
+
 def test_budgets_follow_from_values() -> None:
     objects = rendered(
         "scaling.preStopSeconds=7",
@@ -294,6 +303,14 @@ def test_monitors_show_the_key_that_they_are_given() -> None:
     assert objects["ServiceMonitor"]["spec"]["endpoints"][0]["authorization"] == shown
     assert objects["PodMonitor"]["spec"]["podMetricsEndpoints"][0]["authorization"] == shown
     assert "authorization" not in rendered(*monitors)["PodMonitor"]["spec"]["podMetricsEndpoints"][0]
+
+
+def test_a_policy_lets_the_releases_own_test_in() -> None:
+    chosen = "network.networkPolicy.from[0].podSelector.matchLabels.app=client"
+    objects = rendered("network.networkPolicy.enabled=true", chosen)
+    (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
+    assert {"app": "client"} in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
+    assert objects["Pod"]["metadata"]["labels"] in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
 
 
 def test_optional_objects_are_rendered() -> None:
