@@ -38,6 +38,7 @@ def test_a_mirror_of_the_hub_with_a_certificate_of_ones_own(release: Make, tools
                 "data": {"ca.crt": tools.authority},
             },
         ],
+        storage__kind="ephemeral",
     )
     llm.install()
     assert llm.first_words()
@@ -46,7 +47,7 @@ def test_a_mirror_of_the_hub_with_a_certificate_of_ones_own(release: Make, tools
     assert len(tools.served("/owner/model-gguf/resolve/0123456789abcdef")) == 1
 
 
-def test_a_bucket_that_wants_keys(release: Make, tools: Tools) -> None:
+def test_a_bucket_that_wants_keys_is_read_by_one_of_two_pods_on_one_volume(release: Make, tools: Tools) -> None:
     llm = release(
         model__source="s3",
         model__s3__address=f"s3://models/{tools.model}",
@@ -54,7 +55,9 @@ def test_a_bucket_that_wants_keys(release: Make, tools: Tools) -> None:
         model__s3__region=S3_REGION,
         model__s3__credentialsSecret="bucket",
         extraObjects=[secret("bucket", {"AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": "secret"})],
-        storage__kind="ephemeral",
+        storage__kind="claim",
+        storage__oneNode=True,
+        scaling__replicas=2,
     )
     llm.install()
     assert llm.first_words()
