@@ -63,6 +63,23 @@ def test_memory_follows_from_the_model_and_the_context() -> None:
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
+@pytest.mark.parametrize(("settings", "guaranteed"), [((), True), (("resources.limits.cpu=5",), False)])
+def test_a_pod_whose_limits_are_its_requests_is_guaranteed(settings: tuple[str, ...], guaranteed: bool) -> None:
+    pod = pod_of(rendered(*settings, small=False))
+    for container in pod["initContainers"] + pod["containers"]:
+        requests, limits = (
+            {name: container["resources"][side].get(name) for name in ("cpu", "memory")}
+            for side in ("requests", "limits")
+        )
+        assert None not in requests.values()
+        assert (requests == limits) is guaranteed
+
+
+def test_a_download_has_the_cpu_that_waits_for_it() -> None:
+    for settings, cpu in (((), "500m"), (("resources.requests.cpu=null",), "100m")):
+        assert pod_of(rendered(*settings))["initContainers"][0]["resources"]["requests"]["cpu"] == cpu
+
+
 def test_what_is_kept_of_prompts_is_in_the_sum() -> None:
     sizes = [
         pod_of(rendered(*given))["containers"][0]["resources"]["limits"]["memory"]

@@ -13,10 +13,11 @@ Make = Callable[..., Release]
 
 
 def test_an_install_answers_and_passes_its_own_test(release: Make) -> None:
-    llm = release()
+    llm = release(resources__requests__cpu=1, resources__limits__cpu=1)
     llm.install()
     assert llm.first_words()
     assert "Succeeded" in llm.helm("test")
+    assert [pod.status.qos_class for pod in llm.pods()] == ["Guaranteed"]
 
 
 def test_a_release_of_the_services_own_name_answers(release: Make) -> None:

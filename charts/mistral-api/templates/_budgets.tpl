@@ -70,6 +70,19 @@ limits:
   {{- end }}
 {{- end -}}
 
+{{- /* The server's CPUs, which wait for it meanwhile. So a pod whose limits equal its requests is of the class Guaranteed. */ -}}
+{{- define "mistral-api.fetchResources" -}}
+{{- $resources := .Values.resources -}}
+requests:
+  cpu: {{ include "mistral-api.scalar" ($resources.requests.cpu | default $resources.limits.cpu | default "100m") | quote }}
+  memory: 512Mi
+limits:
+  {{- with $resources.limits.cpu }}
+  cpu: {{ include "mistral-api.scalar" . | quote }}
+  {{- end }}
+  memory: 512Mi
+{{- end -}}
+
 {{- define "mistral-api.check" -}}
 {{- $replicas := include "mistral-api.replicas" . | int -}}
 {{- $scaling := .Values.scaling -}}
