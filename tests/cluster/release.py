@@ -198,6 +198,8 @@ def pod(
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", script],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
+        # Without a request it stands still while all that has one computes.
+        "resources": {"requests": {"cpu": "100m"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
