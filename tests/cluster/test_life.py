@@ -60,8 +60,7 @@ def test_the_claim_outlives_the_release_and_nothing_is_downloaded_twice(release:
     claims: Any = client.CoreV1Api().list_namespaced_persistent_volume_claim(llm.namespace).items
     assert [claim.metadata.name for claim in claims] == ["llm-model"]
 
-    run(*llm.command(model__url__address=address), "--take-ownership")
-    llm.wait_ready()
+    llm.install(model__url__address=address)
     assert llm.first_words()
     run("kubectl", "-n", llm.namespace, "delete", "pod", "--all")
     llm.wait_ready()
