@@ -71,6 +71,7 @@ COMPONENTS = (
         changed=(
             "/spec/strategy",
             "/spec/template/spec/runtimeClassName",
+            "/spec/template/spec/tolerations",
             "/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu",
         ),
     ),

@@ -74,6 +74,7 @@ def test_the_gpu_component_asks_for_one_and_uses_it(tmp_path: Path) -> None:
         {"type": "Recreate"},
         "nvidia",
     )
+    assert deployment["template"]["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
     assert objects["ConfigMap"]["data"]["LLAMA_ARG_N_GPU_LAYERS"] == "all"
 
 

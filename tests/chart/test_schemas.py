@@ -23,7 +23,7 @@ EVERYTHING = (
     "network.service.type=NodePort,network.httpRoute.enabled=true,network.httpRoute.parentRefs[0].name=a,scaling.autoscaling.enabled=true,"
     "scaling.autoscaling.minReplicas=2,storage.kind=ephemeral,security.apiKeySecret.name=a,monitoring.serviceMonitor.enabled=true,"
     "monitoring.podMonitor.enabled=true,monitoring.authorizationSecret.name=a,monitoring.ruleGroups[0].name=a,monitoring.dashboards.a=b,"
-    "model.huggingface.tokenSecret.name=a,priorityClassName=a,nodeSelector.a=b,tolerations[0].operator=Exists,imagePullSecrets[0].name=a"
+    "model.huggingface.tokenSecret.name=a,model.caConfigMap.name=a,priorityClassName=a,nodeSelector.a=b,tolerations[0].operator=Exists,imagePullSecrets[0].name=a"
 )
 SETS = {
     "default": [],

@@ -33,6 +33,15 @@ def test_the_pod_is_as_restricted_demands() -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_a_cluster_may_choose_the_user() -> None:
+    ours = rendered("security.user=20000")
+    assert {pod_of(ours)["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {20000}
+    objects = rendered("security.user=null")
+    for security in (pod_of(objects)["securityContext"], objects["Pod"]["spec"]["securityContext"]):
+        assert security["runAsNonRoot"]
+        assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(security)
+
+
 def test_budgets_follow_from_values() -> None:
     objects = rendered(
         "scaling.preStopSeconds=7",
@@ -52,6 +61,23 @@ def test_memory_follows_from_the_model_and_the_context() -> None:
     model, context = 4368439584, 16384 * 131072
     assert resources["limits"]["memory"] == f"{-(-(model * 5 // 4 + context + (512 << 20)) // (1 << 20))}Mi"
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
+
+
+@pytest.mark.parametrize(("settings", "guaranteed"), [((), True), (("resources.limits.cpu=5",), False)])
+def test_a_pod_whose_limits_are_its_requests_is_guaranteed(settings: tuple[str, ...], guaranteed: bool) -> None:
+    pod = pod_of(rendered(*settings, small=False))
+    for container in pod["initContainers"] + pod["containers"]:
+        requests, limits = (
+            {name: container["resources"][side].get(name) for name in ("cpu", "memory")}
+            for side in ("requests", "limits")
+        )
+        assert None not in requests.values()
+        assert (requests == limits) is guaranteed
+
+
+def test_a_download_has_the_cpu_that_waits_for_it() -> None:
+    for settings, cpu in (((), "500m"), (("resources.requests.cpu=null",), "100m")):
+        assert pod_of(rendered(*settings))["initContainers"][0]["resources"]["requests"]["cpu"] == cpu
 
 
 def test_what_is_kept_of_prompts_is_in_the_sum() -> None:
@@ -146,6 +172,26 @@ def test_a_source_is_fetched_into_a_folder_of_its_own(settings: list[str], addre
         "model.s3.address=s3://b/f.gguf",
     )
     assert variables_of(other)["LLAMA_ARG_MODEL"] != path
+
+
+def test_ones_own_authorities_are_for_the_download_alone() -> None:
+    pod = pod_of(rendered("model.caConfigMap.name=company", "model.caConfigMap.key=root.pem"))
+    (fetch,) = pod["initContainers"]
+    file = fetch["args"][fetch["args"].index("--ca-file") + 1]
+    assert file == "/etc/mistral-api/authorities/root.pem"
+    assert any(mount["mountPath"] == "/etc/mistral-api/authorities" for mount in fetch["volumeMounts"])
+    assert {"name": "authorities", "configMap": {"name": "company"}} in pod["volumes"]
+    assert all(mount["name"] != "authorities" for mount in pod["containers"][0]["volumeMounts"])
+
+
+def test_a_model_on_the_nodes_disk_asks_for_room_there() -> None:
+    on_disk = pod_of(rendered("storage.kind=emptyDir"))
+    requests = on_disk["containers"][0]["resources"]["requests"]
+    assert requests["ephemeral-storage"] == on_disk["volumes"][0]["emptyDir"]["sizeLimit"]
+    given = rendered("storage.kind=emptyDir", "resources.requests.ephemeral-storage=2Gi")
+    assert pod_of(given)["containers"][0]["resources"]["requests"]["ephemeral-storage"] == "2Gi"
+    for settings in (["storage.kind=claim"], ["storage.kind=emptyDir", "model.source=builtin"]):
+        assert "ephemeral-storage" not in pod_of(rendered(*settings))["containers"][0]["resources"]["requests"]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +320,14 @@ def test_monitors_show_the_key_that_they_are_given() -> None:
     assert objects["ServiceMonitor"]["spec"]["endpoints"][0]["authorization"] == shown
     assert objects["PodMonitor"]["spec"]["podMetricsEndpoints"][0]["authorization"] == shown
     assert "authorization" not in rendered(*monitors)["PodMonitor"]["spec"]["podMetricsEndpoints"][0]
+
+
+def test_a_policy_lets_the_releases_own_test_in() -> None:
+    chosen = "network.networkPolicy.from[0].podSelector.matchLabels.app=client"
+    objects = rendered("network.networkPolicy.enabled=true", chosen)
+    (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
+    assert {"app": "client"} in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
+    assert objects["Pod"]["metadata"]["labels"] in [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
 
 
 def test_optional_objects_are_rendered() -> None:

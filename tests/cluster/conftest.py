@@ -1,6 +1,8 @@
 """Tests on a real cluster: any that KUBECONFIG points to, with an image that its nodes have or can pull (CLUSTER_TEST_IMAGE).
 
-helm and kubectl must be on the PATH. Without these the tests are skipped. Every namespace enforces Pod Security `restricted`.
+helm and kubectl must be on the PATH. Without these the tests are skipped. Every namespace enforces Pod Security `restricted`, but where
+a test is marked with another level. Two tests want images of their own: CLUSTER_TEST_DEV_IMAGE (the Dockerfile's target dev) and
+CLUSTER_TEST_MODEL_IMAGE (only a file, /model.gguf).
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from kubernetes import client, config
 
-from tests.cluster.release import HERE, Release, Tools, pod, run, wait_until
+from tests.cluster.release import HERE, HUB_TOKEN, S3_KEY, S3_REGION, Release, Tools, pod, run, wait_until
 
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+LEVEL = "pod-security.kubernetes.io/enforce"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,15 +37,16 @@ def image() -> str:
     missing = [name for name in ("KUBECONFIG", "CLUSTER_TEST_IMAGE") if not os.environ.get(name)]
     missing += [program for program in ("helm", "kubectl") if shutil.which(program) is None]
     if missing:
-        pytest.skip(f"no cluster to test on: {', '.join(missing)} missing")
+        said = os.environ.get("CLUSTER_TESTS_SAID")
+        pytest.skip(said or f"no cluster to test on: {', '.join(missing)} missing")
     config.load_kube_config()  # type: ignore[no-untyped-call]
     return os.environ["CLUSTER_TEST_IMAGE"]
 
 
 @contextmanager
-def a_namespace(name: str) -> Iterator[str]:
+def a_namespace(name: str, level: str = "restricted") -> Iterator[str]:
     core: Any = client.CoreV1Api()
-    core.create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
+    core.create_namespace({"metadata": {"name": name, "labels": {LEVEL: level}}})
     try:
         yield name
     finally:
@@ -55,17 +59,22 @@ def tools(image: str, default_model_path: Path) -> Iterator[Tools]:
     """The pod that serves the model."""
     with a_namespace(f"mistral-tools-{os.getpid()}") as namespace:
         core: Any = client.CoreV1Api()
-        core.create_namespaced_pod(namespace, pod("tools", image, (HERE / "model_server.py").read_text(), {}))
-        port = {"port": 80, "targetPort": 8080}
+        host = f"tools.{namespace}.svc"
+        authority = trustme.CA()
+        certificate = authority.issue_cert(host).private_key_and_cert_chain_pem.bytes().decode()
+        environment = {"CERTIFICATE": certificate, "HUB_TOKEN": HUB_TOKEN, "S3_KEY": S3_KEY, "S3_REGION": S3_REGION}
+        script = (HERE / "model_server.py").read_text()
+        core.create_namespaced_pod(namespace, pod("tools", image, script, environment))
+        ports = [{"name": f"p{port}", "port": port, "targetPort": target} for port, target in ((80, 8080), (443, 8443))]
         core.create_namespaced_service(
-            namespace, {"metadata": {"name": "tools"}, "spec": {"selector": {"app": "tools"}, "ports": [port]}}
+            namespace, {"metadata": {"name": "tools"}, "spec": {"selector": {"app": "tools"}, "ports": ports}}
         )
         run("kubectl", "-n", namespace, "wait", "--for=condition=Ready", "pod/tools", "--timeout=120s")
         write = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open('/models/model.gguf', 'wb'))"
         run("kubectl", "-n", namespace, "exec", "-i", "tools", "--", "python3", "-c", write, stdin=default_model_path)
         size = str(default_model_path.stat().st_size)
         check = "import os; print(os.path.getsize('/models/model.gguf'))"
-        made = Tools(namespace, f"http://tools.{namespace}.svc", "model.gguf")
+        made = Tools(namespace, f"http://{host}", "model.gguf", authority.cert_pem.bytes().decode())
         wait_until("the model is in the pod", 120, lambda: made.python(check).strip() == size)
         yield made
 
@@ -80,7 +89,8 @@ def sha256(default_model_path: Path) -> str:
 def namespace(image: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace named after the test."""
     words = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
-    with a_namespace(f"{words[-45:].strip('-')}-{os.getpid()}") as name:
+    marked = request.node.get_closest_marker("pod_security")
+    with a_namespace(f"{words[-45:].strip('-')}-{os.getpid()}", *(marked.args if marked else ())) as name:
         yield name
 
 

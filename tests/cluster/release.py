@@ -18,6 +18,8 @@ CHART = HERE.parent.parent / "charts" / "mistral-api"
 POLL_SECONDS = 0.5
 LOOKED_AT = 4
 """Bytes that a download reads before it decides where to begin."""
+HUB_TOKEN, S3_KEY, S3_REGION = "hf_of_the_tests", "KEYOFTHETESTS", "eu-test-1"
+"""What the model's server wants to see where it plays a hub and S3."""
 ASK = """
 import json, sys, time, urllib.error, urllib.request
 address, body = sys.argv[1], sys.argv[2]
@@ -72,6 +74,8 @@ class Tools:
     namespace: str
     address: str
     model: str
+    authority: str
+    """The certificate, in PEM, of who vouches for it over TLS."""
 
     def ask(self, address: str, body: Mapping[str, object] | None = None) -> Any:
         """The JSON that an address answers, whatever its status."""
@@ -184,14 +188,18 @@ class Load:
         return found
 
 
-def pod(name: str, image: str, script: str, environment: Mapping[str, str]) -> Any:
-    """A pod that runs a script in the service's image, as `restricted` demands it."""
+def pod(
+    name: str, image: str, script: str, environment: Mapping[str, str], volume: Mapping[str, Any] | None = None
+) -> Any:
+    """A pod that runs a script in the service's image, as `restricted` demands it; /models is the volume, or the pod's own."""
     container = {
         "name": name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", script],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
+        # Without a request it stands still while all that has one computes.
+        "resources": {"requests": {"cpu": "100m"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
@@ -207,6 +215,6 @@ def pod(name: str, image: str, script: str, environment: Mapping[str, str]) -> A
         "securityContext": security,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0,
-        "volumes": [{"name": "models", "emptyDir": {}}],
+        "volumes": [{"name": "models", **(volume or {"emptyDir": {}})}],
     }
     return {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec}

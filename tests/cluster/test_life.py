@@ -13,10 +13,11 @@ Make = Callable[..., Release]
 
 
 def test_an_install_answers_and_passes_its_own_test(release: Make) -> None:
-    llm = release()
+    llm = release(resources__requests__cpu=1, resources__limits__cpu=1)
     llm.install()
     assert llm.first_words()
     assert "Succeeded" in llm.helm("test")
+    assert [pod.status.qos_class for pod in llm.pods()] == ["Guaranteed"]
 
 
 def test_a_release_of_the_services_own_name_answers(release: Make) -> None:
@@ -59,8 +60,7 @@ def test_the_claim_outlives_the_release_and_nothing_is_downloaded_twice(release:
     claims: Any = client.CoreV1Api().list_namespaced_persistent_volume_claim(llm.namespace).items
     assert [claim.metadata.name for claim in claims] == ["llm-model"]
 
-    run(*llm.command(model__url__address=address), "--take-ownership")
-    llm.wait_ready()
+    llm.install(model__url__address=address)
     assert llm.first_words()
     run("kubectl", "-n", llm.namespace, "delete", "pod", "--all")
     llm.wait_ready()

@@ -52,6 +52,10 @@ RollingUpdate
 {{- $memory := include "mistral-api.memory" . -}}
 {{- if not $limits.memory }}{{ $_ := set $limits "memory" ($requests.memory | default $memory) }}{{ end -}}
 {{- if not $requests.memory }}{{ $_ := set $requests "memory" (include "mistral-api.scalar" $limits.memory) }}{{ end -}}
+{{- /* Without it a pod is put on a node whose disk has no room for the model, and others are evicted. */ -}}
+{{- if and (eq .Values.storage.kind "emptyDir") (include "mistral-api.fetched" .) (not (hasKey $requests "ephemeral-storage")) -}}
+{{- $_ := set $requests "ephemeral-storage" (include "mistral-api.storageSize" .) -}}
+{{- end -}}
 requests:
   {{- range $name, $amount := $requests }}
   {{- with include "mistral-api.scalar" $amount }}
@@ -64,6 +68,19 @@ limits:
   {{ $name }}: {{ . | quote }}
   {{- end }}
   {{- end }}
+{{- end -}}
+
+{{- /* The server's CPUs, which wait for it meanwhile. So a pod whose limits equal its requests is of the class Guaranteed. */ -}}
+{{- define "mistral-api.fetchResources" -}}
+{{- $resources := .Values.resources -}}
+requests:
+  cpu: {{ include "mistral-api.scalar" ($resources.requests.cpu | default $resources.limits.cpu | default "100m") | quote }}
+  memory: 512Mi
+limits:
+  {{- with $resources.limits.cpu }}
+  cpu: {{ include "mistral-api.scalar" . | quote }}
+  {{- end }}
+  memory: 512Mi
 {{- end -}}
 
 {{- define "mistral-api.check" -}}
