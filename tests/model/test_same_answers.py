@@ -88,7 +88,9 @@ def test_others_change_nothing(model: LlamaModel, tokens: list[int], alone: list
         for other in OTHERS:
             if random.random() < 0.7:
                 rows = random.choice((1, 1, 5, 40))
-                groups.append(Rows(other, lengths[other], [random.randrange(3, 900) for _ in range(rows)], wants_sample=True))
+                groups.append(
+                    Rows(other, lengths[other], [random.randrange(3, 900) for _ in range(rows)], wants_sample=True)
+                )
                 lengths[other] += rows
         here = random.randint(0, len(groups))
         groups.insert(here, Rows(0, place, [token], wants_sample=True))

@@ -125,9 +125,7 @@ class Attention:
             (self._tensor(context, kind, case.dv, pool, case.kv_heads, 1), v),
             (self._tensor(context, 1, pool, len(mask), 1, 1), mask),
         ]
-        result = self._attend(
-            context, *(tensor for tensor, _ in tensors), case.scale, case.max_bias, case.softcap
-        )
+        result = self._attend(context, *(tensor for tensor, _ in tensors), case.scale, case.max_bias, case.softcap)
         if sinks is not None:
             tensors.append((self._tensor(context, 0, case.heads, 1, 1, 1), sinks))
             self._sinks(result, tensors[-1][0])
@@ -206,18 +204,11 @@ def attention_places(attention: Attention) -> dict[str, float]:
     for case in CASES:
         q, k, v, mask, sinks = inputs(case)
         alone = attention.run(case, q, attention.cells(case.kind, k)[0], attention.cells(case.kind, v)[0], mask, sinks)
-        random = np.random.default_rng(2)
         pool = 2 * case.cells + 37
-        places = random.permutation(pool)[: case.cells]
-
-        def spread(values: Floats, places: NDArray[np.int64] = places, pool: int = pool) -> Floats:
-            wide = random.standard_normal((values.shape[0], pool, values.shape[2]), np.float32)
-            wide[:, places] = values
-            return wide
-
+        places = np.random.default_rng(2).permutation(pool)[: case.cells]
         wide_mask = np.full((case.rows, pool), MASKED, np.float16)
         wide_mask[:, places] = mask
-        k_blocks, v_blocks = (attention.cells(case.kind, spread(values))[0] for values in (k, v))
+        k_blocks, v_blocks = (attention.cells(case.kind, spread(values, places, pool))[0] for values in (k, v))
         worst = 0.0
         for begin, end in parts(case.rows):
             part = replace(case, rows=end - begin)
@@ -226,6 +217,13 @@ def attention_places(attention: Attention) -> dict[str, float]:
             worst = max(worst, float(np.abs(answer - alone[begin:end]).max()))
         found[str(case)] = worst
     return found
+
+
+def spread(values: Floats, places: NDArray[np.int64], pool: int) -> Floats:
+    """(heads, cells, size) → (heads, pool, size): each cell at its place, others' between them."""
+    wide = np.random.default_rng(3).standard_normal((values.shape[0], pool, values.shape[2]), np.float32)
+    wide[:, places] = values
+    return wide
 
 
 def parts(rows: int) -> Iterator[tuple[int, int]]:

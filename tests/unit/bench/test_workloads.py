@@ -43,7 +43,7 @@ def test_both_sides_are_asked_for_a_fixed_number_of_greedy_tokens() -> None:
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_the_options_of_every_workload_are_ones_that_we_take(workload: Workload, tmp_path: Path) -> None:
-    options = Options(tmp_path / "m.gguf", 2, workload.cells, whole_pool=workload.whole_pool, more=workload.more)
+    options = Options(tmp_path / "m.gguf", 2, workload.cells, whole_pool=workload.whole_pool)
     settings = Settings.from_arguments(options.arguments(8001), {})
     assert (settings.ctx_size, settings.parallel, settings.threads, settings.kv_unified) == (
         workload.cells,
