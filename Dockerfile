@@ -26,21 +26,22 @@ RUN ls /wheels/*.whl 2>/dev/null || { \
 # --- build: everything but the service's own code, in one virtual environment without pip
 FROM wheel AS build
 RUN python3 -m venv --without-pip /opt/mistral-api && \
-    install="/tools/bin/pip --python /opt/mistral-api/bin/python install --quiet --no-deps" && \
+    install="/tools/bin/pip --python /opt/mistral-api/bin/python install --quiet --no-deps --no-compile" && \
     $install --require-hashes --requirement /source/requirements/runtime.txt && \
     $install --no-index /wheels/*.whl
 # Tests, type stubs and headers of others are never imported. The service's own code is not here but in /app, so a change of it is a
-# layer of a few hundred kilobytes.
+# layer of a few hundred kilobytes. Bytecode goes by hash: by time it would be another one in each build, and stale where a builder sets files' times.
 RUN cd /opt/mistral-api/lib/python3*/site-packages && echo /app >mistral-api.pth && \
     printf '#!/opt/mistral-api/bin/python\nfrom service.__main__ import main\n\nmain()\n' >/opt/mistral-api/bin/mistral-api && \
     chmod 755 /opt/mistral-api/bin/mistral-api && \
     find numpy -type d -name tests -prune -exec rm -rf {} + && \
-    find . -name '*.pyi' -delete && rm -rf numpy/f2py numpy/_core/include numpy/_core/lib llama_cpp/include
+    find . -name '*.pyi' -delete && rm -rf numpy/f2py numpy/_core/include numpy/_core/lib llama_cpp/include && \
+    /opt/mistral-api/bin/python -m compileall -q --invalidation-mode unchecked-hash .
 
 FROM build AS code
 COPY LICENSE /app/
 COPY service /app/service
-RUN /opt/mistral-api/bin/python -m compileall -q /app/service
+RUN /opt/mistral-api/bin/python -m compileall -q --invalidation-mode checked-hash /app/service
 
 # --- the CUDA backend: one more library beside those of the CPUs. The compiler's image is large, and none of it is kept.
 FROM ${CUDA_BASE} AS cuda-library

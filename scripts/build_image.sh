@@ -2,8 +2,8 @@
 # Builds an image with docker or buildah, whichever is here. Usage: build_image.sh IMAGE[:TAG] TARGET [WHEEL]
 # Without a tag it gets two: the version, by which the chart and k8s/ name it, and latest.
 # WHEEL (a path in the repository) is taken instead of compiling llama.cpp. BUILDER=docker or buildah chooses.
-# Two builds of one commit are the same bytes with buildah. With docker the files of a layer keep their own times: what would rewrite them
-# (BuildKit's rewrite-timestamp) does nothing, or fails, where the image is loaded into docker.
+# Two builds of one commit and one wheel have the same layers, byte for byte, with buildah. With docker the files of a layer keep
+# their own times: what would rewrite them (BuildKit's rewrite-timestamp) does nothing, or fails, where the image is loaded into docker.
 set -eu
 image=$1 target=$2 wheel=${3:-}
 cd "$(dirname "$0")/.."

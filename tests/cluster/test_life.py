@@ -18,6 +18,11 @@ def test_an_install_answers_and_passes_its_own_test(release: Make) -> None:
     assert llm.first_words()
     assert "Succeeded" in llm.helm("test")
     assert [pod.status.qos_class for pod in llm.pods()] == ["Guaranteed"]
+    # The bytecode in the image is used as it is.
+    imports = ("kubectl", "-n", llm.namespace, "exec", "deploy/llm", "-c", "mistral-api", "--", "python3", "-v", "-c")
+    loaded = attempt(*imports, "import service.app")[2]
+    assert "/app/service/__pycache__/app." in loaded
+    assert "bytecode is stale" not in loaded
 
 
 def test_a_release_of_the_services_own_name_answers(release: Make) -> None:

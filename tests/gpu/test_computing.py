@@ -108,6 +108,6 @@ def test_prefixes_are_shared_saved_and_fetched(calm: Path) -> None:
     count = len(model.tokenize(TEXT, add_special=True, parse_special=True))
     model.apply([CopyPrefix(0, 1, count - 4)])
     assert difference(expected, logits_of(model, count - 4, 1)) < SAME
-    model.apply([Save(0, 7), Trim(0, 0), Trim(1, 0), Load(7, 2), Trim(2, count - 4)])
+    model.apply([Save(0, 7, count), Trim(0, 0), Trim(1, 0), Load(7, 2, count), Trim(2, count - 4)])
     assert difference(expected, logits_of(model, count - 4, 2)) < SAME
     model.close()

@@ -87,6 +87,17 @@ CASES = (
 )
 
 
+@dataclass(frozen=True)
+class Tensors:
+    """q: (heads, rows, dk); k and v: (heads, cells, size), or those as the pool's bytes; mask: (rows, cells); sinks: one for each head."""
+
+    q: Floats
+    k: NDArray[Any]
+    v: NDArray[Any]
+    mask: NDArray[np.float16]
+    sinks: Floats | None
+
+
 class Attention:
     """ggml's flash attention on tensors made of arrays; the cells of `case` lie where `places` says, in a pool of `pool`."""
 
@@ -114,15 +125,24 @@ class Attention:
         ggml.traits(number).contents.to_float(blocks.ctypes.data, meant.ctypes.data, meant.size)
         return blocks, meant.reshape(values.shape)
 
-    def run(self, case: Case, q: Floats, k: Any, v: Any, mask: NDArray[np.float16], sinks: Floats | None) -> Floats:
-        """q: (heads, rows, dk), mask: (rows, cells) → (rows, heads, dv)."""
+    def pooled(self, case: Case, given: Tensors) -> Tensors:
+        """With k and v as the pool's bytes."""
+        return replace(given, k=self.cells(case.kind, given.k)[0], v=self.cells(case.kind, given.v)[0])
+
+    def meant(self, case: Case, given: Tensors) -> Tensors:
+        """With k and v as what the pool's bytes stand for."""
+        return replace(given, k=self.cells(case.kind, given.k)[1], v=self.cells(case.kind, given.v)[1])
+
+    def run(self, case: Case, given: Tensors) -> Floats:
+        """Attention to the pool's bytes: (rows, heads, dv)."""
+        mask, sinks = given.mask, given.sinks
         ggml, kind = self._ggml, CELL_TYPES[case.kind]
         context = ggml.context()
         pool = mask.shape[1]
         tensors = [
-            (self._tensor(context, 0, case.dk, len(mask), case.heads, 1), q),
-            (self._tensor(context, kind, case.dk, pool, case.kv_heads, 1), k),
-            (self._tensor(context, kind, case.dv, pool, case.kv_heads, 1), v),
+            (self._tensor(context, 0, case.dk, len(mask), case.heads, 1), given.q),
+            (self._tensor(context, kind, case.dk, pool, case.kv_heads, 1), given.k),
+            (self._tensor(context, kind, case.dv, pool, case.kv_heads, 1), given.v),
             (self._tensor(context, 1, pool, len(mask), 1, 1), mask),
         ]
         result = self._attend(context, *(tensor for tensor, _ in tensors), case.scale, case.max_bias, case.softcap)
@@ -142,20 +162,21 @@ class Attention:
         return answer
 
 
-def expected(case: Case, q: Floats, k: Floats, v: Floats, mask: NDArray[np.float16], sinks: Floats | None) -> Floats:
+def expected(case: Case, given: Tensors) -> Floats:
     """The definition (Press et al. 2021 for the slopes of `max_bias`), in 64 bits."""
     group = case.heads // case.kv_heads
-    wide = [np.repeat(values.astype(np.float64), group, axis=0) for values in (k, v)]
-    scores = np.einsum("hrd,hcd->hrc", q.astype(np.float64), wide[0]) * case.scale
+    k, v = (np.repeat(values.astype(np.float64), group, axis=0) for values in (given.k, given.v))
+    scores = np.einsum("hrd,hcd->hrc", given.q.astype(np.float64), k) * case.scale
     if case.softcap:
         scores = case.softcap * np.tanh(scores / case.softcap)
-    scores += slopes(case)[:, None, None] * mask.astype(np.float64)
+    scores += slopes(case)[:, None, None] * given.mask.astype(np.float64)
     top = scores.max(axis=-1, keepdims=True)
     weights = np.exp(scores - top)
     total = weights.sum(axis=-1, keepdims=True)
-    if sinks is not None:
-        total += np.exp(sinks.astype(np.float64)[:, None, None] - top)
-    return np.einsum("hrc,hcd->rhd", weights / total, wide[1]).astype(np.float32)
+    if given.sinks is not None:
+        total += np.exp(given.sinks.astype(np.float64)[:, None, None] - top)
+    answer: Floats = np.einsum("hrc,hcd->rhd", weights / total, v).astype(np.float32)
+    return answer
 
 
 def slopes(case: Case) -> NDArray[np.float64]:
@@ -165,10 +186,11 @@ def slopes(case: Case) -> NDArray[np.float64]:
     heads = np.arange(case.heads)
     near = 2.0 ** (-case.max_bias / whole * (heads + 1))
     far = 2.0 ** (-case.max_bias / 2 / whole * (2 * (heads - whole) + 1))
-    return np.where(heads < whole, near, far)
+    found: NDArray[np.float64] = np.where(heads < whole, near, far)
+    return found
 
 
-def inputs(case: Case) -> tuple[Floats, Floats, Floats, NDArray[np.float16], Floats | None]:
+def inputs(case: Case) -> Tensors:
     random = np.random.default_rng(case.seed)
 
     def normal(*shape: int) -> Floats:
@@ -178,23 +200,22 @@ def inputs(case: Case) -> tuple[Floats, Floats, Floats, NDArray[np.float16], Flo
     seen[:, 0] = True
     added = -np.arange(case.cells)[None, :].astype(np.float16) / 8 if case.max_bias else np.float16(0)
     mask = np.where(seen, added, MASKED).astype(np.float16)
-    q, k, v = (
+    return Tensors(
         normal(case.heads, case.rows, case.dk),
         normal(case.kv_heads, case.cells, case.dk),
         normal(case.kv_heads, case.cells, case.dv),
+        mask,
+        normal(case.heads) if case.sinks else None,
     )
-    return q, k, v, mask, normal(case.heads) if case.sinks else None
 
 
 def attention_errors(attention: Attention) -> dict[str, float]:
     """How far each case is from its definition."""
     found = {}
     for case in CASES:
-        q, k, v, mask, sinks = inputs(case)
-        (k_blocks, k_meant), (v_blocks, v_meant) = attention.cells(case.kind, k), attention.cells(case.kind, v)
-        answer = attention.run(case, q, k_blocks, v_blocks, mask, sinks)
-        wanted = expected(case, q, k_meant, v_meant, mask, sinks)
-        found[str(case)] = float(np.abs(answer - wanted).max())
+        given = inputs(case)
+        answer = attention.run(case, attention.pooled(case, given))
+        found[str(case)] = float(np.abs(answer - expected(case, attention.meant(case, given))).max())
     return found
 
 
@@ -202,21 +223,26 @@ def attention_places(attention: Attention) -> dict[str, float]:
     """For each case: the greatest difference after its cells were moved about in a larger pool and its rows were asked in parts."""
     found = {}
     for case in CASES:
-        q, k, v, mask, sinks = inputs(case)
-        alone = attention.run(case, q, attention.cells(case.kind, k)[0], attention.cells(case.kind, v)[0], mask, sinks)
-        pool = 2 * case.cells + 37
-        places = np.random.default_rng(2).permutation(pool)[: case.cells]
-        wide_mask = np.full((case.rows, pool), MASKED, np.float16)
-        wide_mask[:, places] = mask
-        k_blocks, v_blocks = (attention.cells(case.kind, spread(values, places, pool))[0] for values in (k, v))
+        given = inputs(case)
+        alone = attention.run(case, attention.pooled(case, given))
+        moved = attention.pooled(case, scattered(case, given))
         worst = 0.0
         for begin, end in parts(case.rows):
-            part = replace(case, rows=end - begin)
-            asked = np.ascontiguousarray(q[:, begin:end])
-            answer = attention.run(part, asked, k_blocks, v_blocks, wide_mask[begin:end].copy(), sinks)
+            asked = np.ascontiguousarray(given.q[:, begin:end])
+            part = replace(moved, q=asked, mask=moved.mask[begin:end].copy())
+            answer = attention.run(replace(case, rows=end - begin), part)
             worst = max(worst, float(np.abs(answer - alone[begin:end]).max()))
         found[str(case)] = worst
     return found
+
+
+def scattered(case: Case, given: Tensors) -> Tensors:
+    """The same cells in any order in a larger pool."""
+    pool = 2 * case.cells + 37
+    places = np.random.default_rng(2).permutation(pool)[: case.cells]
+    mask = np.full((case.rows, pool), MASKED, np.float16)
+    mask[:, places] = given.mask
+    return replace(given, k=spread(given.k, places, pool), v=spread(given.v, places, pool), mask=mask)
 
 
 def spread(values: Floats, places: NDArray[np.int64], pool: int) -> Floats:
