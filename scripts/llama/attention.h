@@ -37,8 +37,9 @@ constexpr int LANES   = GGML_FA_LANES;      // floats in a register; also cells 
 constexpr int HALF    = LANES/2;            // doubles in a register
 constexpr int V_CELLS = 16;                 // cells whose V is converted at a time
 constexpr int QUERIES = 32;                 // rows times heads that are computed together
-constexpr int FEW     = 4;                  // of them: cells are read where they lie
-constexpr int FEW_CELLS = 64;
+constexpr int FEW     = 4;                  // of them: cells are read where they lie,
+constexpr int FEW_CELLS = 64;               // so many after each other
+constexpr int64_t FEW_BYTES = 64*1024*1024; // of scores, for several rows
 constexpr int64_t SCORES = 128*1024;        // that fit into the cache beside everything else
 
 typedef float  floats  __attribute__((vector_size(4*LANES), aligned(4)));
@@ -81,11 +82,12 @@ struct op {
             && (!mask || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1));
     }
 
-    // Few rows are shared out over the threads by cells and dimensions, else some threads would have nothing to do.
-    static bool few(int64_t row_heads, int64_t threads) { return row_heads < 4*threads; }
     static int64_t stride(int64_t cells) { return (cells + LANES - 1)/LANES*LANES; }
-    static size_t shared_bytes(int64_t row_heads, int64_t group, int64_t cells) {
-        return sizeof(float)*row_heads*group*(stride(cells) + 2);
+
+    // Few rows are shared out over the threads by cells and dimensions, else some threads would have nothing to do. All scores stand in
+    // memory then: the planner in ggml-cpu.c reserves it by the same rule, for at least as many threads.
+    bool few(int64_t row_heads, int64_t threads) const {
+        return row_heads < 4*threads && (rows == 1 || (int64_t) sizeof(float)*row_heads*group*(stride(cells) + 2) <= FEW_BYTES);
     }
 
     const float * query(int64_t row, int64_t head, int64_t i3) const {
@@ -686,7 +688,7 @@ static bool compute(const ggml_compute_params * params, ggml_tensor * dst) {
     }
     static thread_local scratch s;
     const int64_t row_heads = o.rows*o.kv_heads*o.q->ne[3];
-    if (op::few(row_heads, params->nth)) {
+    if (o.few(row_heads, params->nth)) {
         attend_few(params, o, s);
         return true;
     }

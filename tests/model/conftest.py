@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.conftest import made_model
 
 
 def tiny_options(path: Path) -> LlamaOptions:
-    """Several ubatches in a batch; flash attention off, so that a text does not depend on what else is in the batch."""
+    """Several ubatches in a batch."""
     return LlamaOptions(
         str(path),
         context=512,
@@ -25,7 +24,6 @@ def tiny_options(path: Path) -> LlamaOptions:
         sequences=16,
         threads=2,
         threads_batch=2,
-        flash_attn="off",
         warmup=False,
     )
 
@@ -45,9 +43,7 @@ def tiny(loaded_tiny: LlamaModel) -> LlamaModel:
 
 @pytest.fixture(scope="session", params=["tiny-mistral", "tiny-window", "tiny-recurrent", "tiny-hybrid"])
 def loaded_kind(request: pytest.FixtureRequest) -> Iterator[LlamaModel]:
-    # Cells of 32 bits: where attention is sharp, one more bit lost to 16 turns tokens.
-    options = replace(tiny_options(made_model(request.param)), cache_type_k="f32", cache_type_v="f32", threads=1)
-    model = load_model(options, lambda _: None)
+    model = load_model(tiny_options(made_model(request.param)), lambda _: None)
     yield model
     model.close()
 

@@ -19,7 +19,6 @@ TEXTS = ["Hello world", "The quick brown fox", "Once upon a time there was", "1 
 WARM = SamplingParams(temperature=0.8, seed=7)
 PREFIX = "You are a patient assistant who answers in few words. " * 12  # longer than every window and every ubatch
 
-F32 = 0  # ggml.h, `enum ggml_type`
 NEVER = -1
 Tokens = dict[str, list[int]]
 
@@ -80,9 +79,7 @@ def behind_prefix(model: LlamaModel, length: int = 24) -> list[GenerationRequest
 
 def test_a_greedy_text_is_that_of_the_bindings_own_class(kind: LlamaModel) -> None:
     llama_cpp = pytest.importorskip("llama_cpp")
-    reference = llama_cpp.Llama(
-        kind.info.path, n_ctx=512, n_threads=2, verbose=False, flash_attn=False, type_k=F32, type_v=F32
-    )
+    reference = llama_cpp.Llama(kind.info.path, n_ctx=512, n_threads=2, verbose=False, flash_attn=True)
     expected: Tokens = {}
     tried = [*requests_of(kind), *behind_prefix(kind)[:2]]
     for each in tried:
