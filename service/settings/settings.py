@@ -195,7 +195,7 @@ class Settings:
         spelled("-ub --ubatch-size", "LLAMA_ARG_UBATCH", whole(0)),
     )  # fmt: skip
     token_gap_ms: int = option(
-        500, BATCHING, "The longest pause, in ms, that a running text should see while prompts of others are computed.",
+        350, BATCHING, "The longest pause, in ms, that a running text should see while prompts of others are computed.",
         spelled("--token-gap-ms", "MISTRAL_API_TOKEN_GAP_MS", whole(1)),
     )  # fmt: skip
     queue_limit: int = option(
