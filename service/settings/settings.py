@@ -133,7 +133,8 @@ class Settings:
         spelled("-kvo --kv-offload !-nkvo !--no-kv-offload", "LLAMA_ARG_KV_OFFLOAD", FLAG),
     )  # fmt: skip
     flash_attn: str = option(
-        "auto", RUN, "Flash attention.", spelled("-fa --flash-attn", "LLAMA_ARG_FLASH_ATTN", switch_or_auto()),
+        "auto", RUN, "Flash attention. Without it a text may turn on what runs beside it.",
+        spelled("-fa --flash-attn", "LLAMA_ARG_FLASH_ATTN", switch_or_auto()),
     )  # fmt: skip
     cache_type_k: str = option(
         "f16", RUN, "Type of the keys in the cache.", spelled("-ctk --cache-type-k", "LLAMA_ARG_CACHE_TYPE_K", CACHE_TYPE),
