@@ -38,6 +38,9 @@ from service.errors import (
 
 log = logging.getLogger("engine")
 
+WATCH_SECONDS = 5.0
+"""How often the engine looks whether its loop gets on, for the log: whoever asks is told at once."""
+
 DRAIN_RETRY_SECONDS = 1.0
 """When to try again, at another replica: this one is going away."""
 
@@ -66,7 +69,7 @@ class Engine:
         self._model: Model | None = None
         self._door: Door | None = None
         self._pulse = Pulse()
-        self._stuck_noted = False
+        self._watch: asyncio.Task[None] | None = None
         self.load_error: StartError | None = None
         self.progress = 0.0
         self.last_step: StepStats | None = None
@@ -80,17 +83,7 @@ class Engine:
     @property
     def beating(self) -> bool:
         """Whether the engine's thread lives and gets on. A long step is not a stop; one that takes ten times its time is."""
-        if self._state not in {EngineState.LOADING, EngineState.READY}:
-            return False
-        if self._pulse.stuck(monotonic()):
-            if not self._stuck_noted:
-                log.error(
-                    "the engine's loop is stuck: no step has ended since %.0f s", monotonic() - (self._pulse.since or 0)
-                )
-            self._stuck_noted = True
-            return False
-        self._stuck_noted = False
-        return True
+        return self._state in {EngineState.LOADING, EngineState.READY} and not self._pulse.stuck(monotonic())
 
     @property
     def running(self) -> int:
@@ -123,6 +116,7 @@ class Engine:
         self._asyncio = asyncio.get_running_loop()
         self._thread = Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+        self._watch = asyncio.create_task(self._watch_beat())
 
     async def stop(self) -> None:
         """Ends what runs, the thread and the model. May be called more than once."""
@@ -132,6 +126,8 @@ class Engine:
             self._model.interrupt()
         if self._thread is not None and self._state is not EngineState.LOADING:
             await asyncio.to_thread(self._thread.join)
+        if self._watch is not None:
+            self._watch.cancel()
         self._fail_all(EngineDead("the service has stopped"))
         if self._state is EngineState.READY:
             self._set_state(EngineState.STOPPED)
@@ -158,6 +154,17 @@ class Engine:
             raise self.load_error
         if self._state is not EngineState.READY:
             raise EngineDead("the engine ended while loading")
+
+    async def _watch_beat(self) -> None:
+        """Logs once each time that the loop is stuck."""
+        was_stuck = False
+        while True:
+            since, now = self._pulse.since, monotonic()
+            stuck = self._state is EngineState.READY and self._pulse.stuck(now)
+            if stuck and not was_stuck:
+                log.error("the engine's loop is stuck: no step has ended since %.0f s", now - (since or now))
+            was_stuck = stuck
+            await asyncio.sleep(WATCH_SECONDS)
 
     # Work
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from collections.abc import Callable
@@ -11,21 +10,13 @@ from threading import Thread
 
 import pytest
 
-from service.timeslice import SET_NUMBERS, SLICE_NANOSECONDS, _Attributes, ask_for_short_slice
+from service.timeslice import SET_NUMBERS, SHARE, ask_for_short_slice, slice_now
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
     """A thread of the test's own: what was asked for cannot be taken back."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
-
-
-def slice_now() -> int:
-    """The calling thread's slice in nanoseconds, by sched_getattr(2), whose number is the next one; 0 where Linux does not say."""
-    found = _Attributes()
-    number = SET_NUMBERS[platform.machine()] + 1
-    ctypes.CDLL(None).syscall(number, 0, ctypes.byref(found), ctypes.sizeof(found), 0)
-    return int(found.runtime)
 
 
 @pytest.mark.skipif(platform.machine() not in SET_NUMBERS, reason="the system call's number is not known here")
@@ -45,7 +36,7 @@ def test_a_thread_gets_the_short_slice_and_the_threads_it_starts_do_not() -> Non
     in_a_thread(work)
     if not slices[0]:
         pytest.skip("before Linux 6.12 there are no slices to ask for")
-    assert slices == [slices[0], SLICE_NANOSECONDS, slices[0]]
+    assert slices == [slices[0], int(SHARE * slices[0]), slices[0]]
 
 
 def test_the_nice_value_stays() -> None:
