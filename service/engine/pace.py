@@ -45,7 +45,8 @@ class Pace(Protocol):
 
 
 class LearnedPace:
-    """Keeps the predicted time of a step under `gap` seconds, the longest pause that a running text should see."""
+    """Keeps the predicted time of a step under `gap` seconds, the longest pause that a running text should see, and far under it where
+    a longer step would gain nothing."""
 
     def __init__(self, gap: float, cost: StepCost | None = None) -> None:
         self._gap = gap
@@ -60,7 +61,8 @@ class LearnedPace:
             shares = zip(prompts, share_rows(prompts, rows), strict=True)
             return before + sum(_pairs(share, prompt.computed) for prompt, share in shares)
 
-        rows = self._cost.rows_within(self._gap - taken, len(decoding), pairs, most)
+        allowed = self._cost.rows_within(self._gap - taken, len(decoding), pairs, most)
+        rows = self._cost.enough_rows(len(decoding), pairs, allowed)
         return max(rows, min(LEAST_ROWS, most))
 
     def spare(self, decoding: Sequence[Rows]) -> float:

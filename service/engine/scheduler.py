@@ -243,8 +243,8 @@ class Scheduler:
     def _rows_beside(self, prompts: list[Prompt], most: int) -> int:
         """Prompt rows beside those who decode. Who makes way for them is saved first: that takes time from the step."""
         decoding = [rows_of(sequence, count) for sequence, count in self._chosen.values()]
-        taken = self._copying.planned
-        rows = min(self._pace.prompt_rows(decoding, prompts, most, taken), sum(prompt.pending for prompt in prompts))
+        taken, most = self._copying.planned, min(most, sum(prompt.pending for prompt in prompts))
+        rows = self._pace.prompt_rows(decoding, prompts, most, taken)
         self._cache.make_room(rows)
         if self._copying.planned == taken:
             return rows
