@@ -90,14 +90,16 @@ class StepCost:
         prompts up; more would only lengthen the step."""
         alone = self.predict(decode_rows, attended(0))
 
-        def price(rows: int) -> float:
-            return (self.predict(decode_rows + rows, attended(rows)) - alone) / rows
+        def seconds(rows: int) -> float:
+            return self.predict(decode_rows + rows, attended(rows))
 
-        for rows in KNOTS[: bisect_left(KNOTS, most)]:
-            lasts = self.predict(decode_rows + rows, attended(rows)) >= LONGER * alone
-            if lasts and price(rows) <= DEARER * price(most):
-                return rows
-        return most
+        def price(rows: int) -> float:
+            return (seconds(rows) - alone) / rows
+
+        fewer = KNOTS[: bisect_left(KNOTS, most)]
+        fewer = fewer[bisect_left(fewer, LONGER * alone, key=seconds) :]
+        dearest = DEARER * price(most) if fewer else 0.0
+        return next((rows for rows in fewer if price(rows) <= dearest), most)
 
     def _start(self, knot: int, rows: int, attended: int, seconds: float) -> None:
         """A knot's first observation is believed; the first ever sets the price of attention too."""
