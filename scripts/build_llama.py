@@ -1,11 +1,11 @@
 """Compiles llama-cpp-python once and keeps the wheel.
 
 Why not a plain `pip install`: the wheel must run at full speed on every CPU it meets, so it carries every kernel variant
-of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, and what is in the folder llama/ changes four things: AMX kernels get a
+of ggml (`GGML_CPU_ALL_VARIANTS`) as loadable libraries, and what is in the folder llama/ changes five things: AMX kernels get a
 mended header (amx_tileconfig.h); attention works for a pool that many sequences share, where it would spend its time on cells of
 others (attention.h, attention.patch); a row of a product is the same whatever else is in the batch, and Q4_1 weights are
-unpacked once for several rows (products.patch); and a thread that waits for the others lets whoever wants its CPU have it
-(barrier.patch).
+unpacked once for several rows (products.patch); a thread that waits for the others lets whoever wants its CPU have it (barrier.patch);
+and compilers that do not know ARM's SME leave out the two variants that have it (compilers.patch).
 
 Usage: build_llama.py OUT_FOLDER. Leaves one wheel there. It is compiled when nothing in the cache (`$MISTRAL_API_CACHE`, default
 `~/.cache/mistral-api`) has the same key: the locked versions, the options, the changes, the compiler and the machine. Six to
@@ -39,7 +39,7 @@ HEADER = CHANGES / "amx_tileconfig.h"
 PARTS = CHANGES / "parts.cmake"
 ATTENTION = CHANGES / "attention.h"
 KERNELS = Path("vendor/llama.cpp/ggml/src/ggml-cpu")
-PATCHES = (CHANGES / "attention.patch", CHANGES / "products.patch", CHANGES / "barrier.patch")
+PATCHES = tuple(CHANGES / f"{name}.patch" for name in ("attention", "products", "barrier", "compilers"))
 
 # One wheel for every CPU: variants are chosen when the service starts (service/engine/llama).
 OPTIONS = {
