@@ -124,10 +124,10 @@ def test_an_unknown_kernel_ends_the_start_with_one_line(tiny_model_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_what_runs_finish_and_refuses_what_comes(tiny_model_path: Path, number: signal.Signals) -> None:
-    with ready(tiny_model_path, "--drain-delay", "1", "--drain-timeout", "60", "-c", "1024") as command:
+    with ready(tiny_model_path, "--drain-delay", "1", "--drain-timeout", "60", "-c", "2048") as command:
         url = command.url
         assert httpx.get(f"{url}/health/ready").status_code == 200
-        stream = Stream(url, 300)
+        stream = Stream(url, 1500)  # longer than the tenth of a second that a signal may wait to be looked at
         command.signal(number)
         assert command.wait_for("draining")["running"] == 1
         assert httpx.get(f"{url}/health/ready").status_code == 503
@@ -142,7 +142,7 @@ def test_a_signal_lets_what_runs_finish_and_refuses_what_comes(tiny_model_path: 
     assert stream.failure is None
     assert stream.text.endswith("data: [DONE]\n\n")
     requests = [line for line in command.lines if line["event"] == "request" and line["status"] == 200]
-    assert [(line["generated_tokens"], line["finish_reason"]) for line in requests] == [(300, "length")]
+    assert [(line["generated_tokens"], line["finish_reason"]) for line in requests] == [(1500, "length")]
     assert SECRET not in json.dumps(command.lines)
 
 
