@@ -125,7 +125,8 @@ def test_the_drawer_holds_the_focus_and_gives_it_back(server: LiveServer, open_p
     page.keyboard.press("Control+KeyK")
     expect(page.get_by_label("Search conversations")).to_be_focused()
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.wait_for_function("() => !document.querySelector('.body').inert")  # the page hears of its new width a moment later
+    # The page hears of its new width a moment later.
+    page.wait_for_function("() => !document.querySelector('.body').inert")
     page.locator("#message").focus()
     expect(page.locator("#message")).to_be_focused()
 
