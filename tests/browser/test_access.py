@@ -164,6 +164,34 @@ def test_the_keyboard_is_enough(server: LiveServer, open_page: Opener) -> None:
     expect(page.locator("#message")).to_be_focused()
 
 
+PRESSED = """async ([key, options]) => {
+    dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, ...options }));
+    await null;
+    const { activeElement: one } = document;
+    return [one.id || one.className || one.ariaLabel, one.selectionStart, one.closest('dialog')?.open];
+}"""
+EDITED = """async () => {
+    document.querySelector(".message.user [aria-label=Edit]").click();
+    await null;
+    const { activeElement: one } = document;
+    return [one.ariaLabel, one.selectionStart, one.closest('form').className];
+}"""
+
+
+def test_the_focus_is_there_before_the_next_key(server: LiveServer, open_page: Opener) -> None:
+    """In the same task as the key or the click: a later key, on a busy machine long before the next frame, finds it."""
+    page = open_page(server.url)
+    say(page, "Some words")
+    wait_for_answer(page)
+    assert page.evaluate(EDITED) == ["Edit", len("Some words"), "editor"]
+    assert page.evaluate(PRESSED, ["k", {"ctrlKey": True}])[0] == "search"
+    page.locator("main").focus()
+    assert page.evaluate(PRESSED, ["/", {}])[0] == "message"
+    page.locator("main").focus()
+    assert page.evaluate(PRESSED, ["n", {"altKey": True, "code": "KeyN"}])[0] == "message"
+    assert page.evaluate(PRESSED, ["s", {"altKey": True, "code": "KeyS"}])[2] is True
+
+
 def test_every_stop_of_the_tab_key_can_be_seen(server: LiveServer, open_page: Opener) -> None:
     page = open_page(server.url)
     expect(page.get_by_text("fake runs on this server")).to_be_visible()

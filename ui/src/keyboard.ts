@@ -2,7 +2,7 @@
 import { current, currentId, currentRun, regenerate, select, showBranch, stop } from "./chat";
 import { partThinking, pathTo, siblings } from "./conversation";
 import { copyText } from "./markdown";
-import { dialog, drawerOpen, editing, menuOpen, narrow, show, VIEWS } from "./page";
+import { dialog, drawerOpen, editing, menuOpen, narrow, show, VIEWS, whenShown } from "./page";
 import { keyAsked } from "./api";
 
 const typing = (target: EventTarget | null): boolean =>
@@ -14,7 +14,7 @@ export function newChat(): void {
   show("chat");
   select(null);
   menuOpen.value = false;
-  requestAnimationFrame(focusInput);
+  whenShown(focusInput);
 }
 
 const lastAnswer = () => {
@@ -53,7 +53,7 @@ function shortcut(event: KeyboardEvent): (() => void) | undefined {
     return () => {
       show("chat");
       menuOpen.value = narrow.value;
-      requestAnimationFrame(() => document.querySelector<HTMLElement>("#search")?.focus());
+      whenShown(() => document.querySelector<HTMLElement>("#search")?.focus());
     };
   }
   if (event.key === "Escape") {
@@ -63,7 +63,7 @@ function shortcut(event: KeyboardEvent): (() => void) | undefined {
   }
   if (plain && !typing(event.target)) {
     if (event.key === "?") return () => (dialog.value = "shortcuts");
-    if (event.key === "/") return () => { show("chat"); menuOpen.value = false; requestAnimationFrame(focusInput); };
+    if (event.key === "/") return () => { show("chat"); menuOpen.value = false; whenShown(focusInput); };
   }
   return undefined;
 }

@@ -52,3 +52,6 @@ export const drawerOpen = computed(() => menuOpen.value && narrow.value && view.
 export const editing = signal<string | null>(null);
 /** A text put into the message field. */
 export const draft = signal("");
+
+/** Acts once what has just changed is in the document: Preact writes it in a microtask that already waits. A frame would come too late for who types on. */
+export const whenShown = (act: () => void): void => queueMicrotask(act);

@@ -1,5 +1,5 @@
 import type { FunctionComponent } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { apiKey, keyAsked, keyWanted } from "../api";
 import { notice, spoken } from "../chat";
 import { onKey } from "../keyboard";
@@ -114,7 +114,7 @@ function Shortcuts() {
 }
 
 export function App() {
-  useEffect(() => {
+  useLayoutEffect(() => {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, []);

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { answer, current, currentId, currentRun, send, stop } from "../chat";
 import { pathTo } from "../conversation";
 import { dialog, draft, editing } from "../page";
@@ -50,7 +50,7 @@ function Composer() {
     field.style.height = "auto";
     field.style.height = `${Math.min(field.scrollHeight, 240)}px`;
   }, [text]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (matchMedia("(pointer: fine)").matches) area.current?.focus();
   }, [currentId.value]);
   const submit = () => {

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { keyAsked, keyWanted } from "../api";
 import { current, currentRun, edit, goOn, type Phase, regenerate, removeMessage, type Run, showBranch } from "../chat";
 import { type Figures, type Message, partThinking, siblings } from "../conversation";
@@ -71,7 +71,7 @@ function Branches({ message }: { message: Message }) {
 function Editor({ message }: { message: Message }) {
   const [text, setText] = useState(message.content);
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     area.current?.focus();
     area.current?.setSelectionRange(text.length, text.length);
   }, []);

@@ -1,4 +1,3 @@
-import { useEffect } from "preact/hooks";
 import { current, ensureCurrent, keep } from "../chat";
 import type { SettingValue } from "../conversation";
 import { type Field, FIELDS } from "../fields";
@@ -83,7 +82,6 @@ export function SettingsDialog() {
     if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
     dialog.value = null;
   };
-  useEffect(() => () => void (dialog.value = null), []);
   return (
     <Dialog heading={t.settings.heading} close={t.settings.close} onClose={close} class="drawer">
       <p class="help">{t.settings.intro}</p>

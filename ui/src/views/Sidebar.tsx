@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { conversations, currentId, exported, importFrom, notice, remove, rename, runs, search, select, stored } from "../chat";
 import type { Conversation } from "../conversation";
 import { newChat } from "../keyboard";
-import { drawerOpen, menuOpen } from "../page";
+import { drawerOpen, menuOpen, whenShown } from "../page";
 import { t } from "../texts";
 import { Icon, IconButton } from "./icons";
 
@@ -21,7 +21,7 @@ function Entry({ conversation }: { conversation: Conversation }) {
   const [open, setOpen] = useState(false);
   const item = useRef<HTMLLIElement>(null);
   const title = conversation.title || t.conversations.untitled;
-  const focusOn = (name: string) => requestAnimationFrame(() => item.current?.querySelector<HTMLElement>(name)?.focus());
+  const focusOn = (name: string) => whenShown(() => item.current?.querySelector<HTMLElement>(name)?.focus());
   const done = (value: string) => {
     rename(conversation.id, value);
     setRenaming(false);
