@@ -192,6 +192,51 @@ def test_the_focus_is_there_before_the_next_key(server: LiveServer, open_page: O
     assert page.evaluate(PRESSED, ["s", {"altKey": True, "code": "KeyS"}])[2] is True
 
 
+def press(page: Page, name: str) -> None:
+    """The last message's button, as who uses the keyboard does."""
+    button = page.locator(".message").last.get_by_role("button", name=name)
+    button.focus()
+    page.keyboard.press("Enter")
+
+
+def test_the_focus_goes_on_where_a_button_has_gone(server: LiveServer, open_page: Opener) -> None:
+    page = open_page(server.url)
+    say(page, "Some words")
+    wait_for_answer(page)
+    composer, edit = page.locator("#message"), answers(page).get_by_role("button", name="Edit")
+    press(page, "Edit")
+    page.keyboard.press("Escape")
+    expect(edit).to_be_focused()
+    press(page, "Edit")
+    page.keyboard.type("!")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(answers(page).locator(".branches")).to_contain_text("2 of 2")
+    expect(edit).to_be_focused()
+    press(page, "Answer again")
+    expect(composer).to_be_focused()
+    expect(wait_for_answer(page).locator(".branches")).to_contain_text("3 of 3")
+    press(page, "Previous branch")
+    page.keyboard.press("Enter")
+    expect(answers(page).locator(".branches")).to_contain_text("1 of 3")
+    expect(page.get_by_role("button", name="Next branch").last).to_be_focused()
+    for left in ("of 2", "", None):
+        press(page, "Delete")
+        if left is not None:
+            expect(answers(page).get_by_role("button", name="Delete")).to_be_focused()
+            expect(answers(page)).to_contain_text(left)
+    expect(answers(page)).to_have_count(0)
+    expect(composer).to_be_focused()
+    page.locator(".unanswered button").press("Enter")
+    expect(composer).to_be_focused()
+    wait_for_answer(page)
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".editor textarea")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(composer).to_be_focused()
+
+
 def test_every_stop_of_the_tab_key_can_be_seen(server: LiveServer, open_page: Opener) -> None:
     page = open_page(server.url)
     expect(page.get_by_text("fake runs on this server")).to_be_visible()

@@ -10,6 +10,19 @@ const typing = (target: EventTarget | null): boolean =>
 
 export const focusInput = (): void => document.querySelector<HTMLElement>("#message")?.focus();
 
+const focused = (): boolean => document.activeElement !== null && document.activeElement !== document.body;
+
+/** A part of the page is about to go: if it has the focus, that passes to what `next` finds, or to the message field. Who uses a keyboard or a screen reader
+ * goes on from there and not from the top of the page. Not to the field where a finger points: it would bring up the keyboard on the screen. */
+export function passFocus(going: Element, next?: () => HTMLElement | null | undefined): void {
+  if (!going.contains(document.activeElement)) return;
+  whenShown(() => {
+    if (focused()) return;
+    next?.()?.focus();
+    if (!focused() && matchMedia("(pointer: fine)").matches) focusInput();
+  });
+}
+
 export function newChat(): void {
   show("chat");
   select(null);

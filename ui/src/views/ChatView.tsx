@@ -1,6 +1,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { answer, current, currentId, currentRun, send, stop } from "../chat";
 import { pathTo } from "../conversation";
+import { passFocus } from "../keyboard";
 import { dialog, draft, editing } from "../page";
 import { modelName, props } from "../server";
 import { numberFormat, t } from "../texts";
@@ -125,9 +126,9 @@ export function ChatView() {
     <>
       <main id="main" class="chat" ref={place} tabIndex={-1} onScroll={onScroll}>
         <h1 class="unseen">{conversation?.title || t.chat.heading}</h1>
-        {path.length ? <ol class="messages">{path.map((message) => <MessageView key={message.id} message={message} />)}</ol> : <Welcome />}
+        {path.length ? <ol class="messages">{path.map((message) => <MessageView key={message.parent ?? ""} message={message} />)}</ol> : <Welcome />}
         {unanswered && conversation && (
-          <p class="unanswered"><button type="button" onClick={() => answer(conversation, conversation.leaf)}>{t.chat.regenerate}</button></p>
+          <p class="unanswered"><button type="button" onClick={(event) => { answer(conversation, conversation.leaf); passFocus(event.currentTarget); }}>{t.chat.regenerate}</button></p>
         )}
       </main>
       <div class="foot">

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { passFocus } from "../keyboard";
 import { IconButton } from "./icons";
 
 interface Shown {
@@ -16,7 +17,7 @@ export function Dialog({ heading, close, onClose, children, class: extra = "" }:
   useLayoutEffect(() => {
     const shown = dialog.current!;
     shown.showModal();
-    return () => shown.close();
+    return () => { passFocus(shown); shown.close(); };
   }, []);
   return (
     <dialog

@@ -2,7 +2,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { keyAsked, keyWanted } from "../api";
 import { current, currentRun, edit, goOn, type Phase, regenerate, removeMessage, type Run, showBranch } from "../chat";
 import { type Figures, type Message, partThinking, siblings } from "../conversation";
-import { editing } from "../page";
+import { passFocus } from "../keyboard";
+import { editing, whenShown } from "../page";
 import { t } from "../texts";
 import { CopyButton } from "./Copy";
 import { IconButton } from "./icons";
@@ -52,15 +53,21 @@ function figureTexts(figures: Figures): string[] {
 }
 
 function Branches({ message }: { message: Message }) {
+  const place = useRef<HTMLSpanElement>(null);
   const conversation = current.value;
   if (!conversation) return null;
   const all = siblings(conversation, message);
   if (all.length < 2) return null;
   const index = all.findIndex(({ id }) => id === message.id);
-  const step = (by: number) => { const next = all[index + by]; if (next) showBranch(next); };
+  const step = (by: -1 | 1) => {
+    const next = all[index + by];
+    if (next) showBranch(next);
+    // At the last one its button can hold the focus no more.
+    whenShown(() => [...(place.current?.querySelectorAll<HTMLElement>("button:enabled") ?? [])].at(by < 0 ? 0 : -1)?.focus());
+  };
   const busy = currentRun.value !== undefined;
   return (
-    <span class="branches">
+    <span class="branches" ref={place}>
       <IconButton icon="left" label={t.chat.previousBranch} disabled={index === 0 || busy} onClick={() => step(-1)} />
       <span>{t.chat.branch(index + 1, all.length)}</span>
       <IconButton icon="right" label={t.chat.nextBranch} disabled={index === all.length - 1 || busy} onClick={() => step(1)} />
@@ -72,8 +79,12 @@ function Editor({ message }: { message: Message }) {
   const [text, setText] = useState(message.content);
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
-    area.current?.focus();
-    area.current?.setSelectionRange(text.length, text.length);
+    const [field, before] = [area.current!, document.activeElement];
+    const item = field.closest("li")!;
+    field.focus();
+    field.setSelectionRange(text.length, text.length);
+    const opener = () => item.querySelector<HTMLElement>(`.actions [aria-label="${t.chat.edit}"]`);
+    return () => passFocus(field.form!, () => (before?.id === "message" ? null : opener()));
   }, []);
   const save = () => { editing.value = null; edit(message, text); };
   const close = () => (editing.value = null);
@@ -97,9 +108,14 @@ function Editor({ message }: { message: Message }) {
 
 function Actions({ message, text }: { message: Message; text: string }) {
   const busy = currentRun.value !== undefined;
+  const place = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const going = place.current!;
+    return () => passFocus(going);
+  }, []);
   const cut = message.role === "assistant" && message.ended !== "stop" && message.content !== "";
   return (
-    <div class="actions">
+    <div class="actions" ref={place}>
       <Branches message={message} />
       <CopyButton text={() => text} />
       <IconButton icon="edit" label={t.chat.edit} disabled={busy} onClick={() => (editing.value = message.id)} />
