@@ -20,6 +20,19 @@ whole: list[float] = []
 failed: list[str] = []
 
 
+def await_the_service() -> None:
+    """A node's rules follow a service's first endpoint a moment later: until then it refuses connections."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((HOST, ADDRESS.port or 80), timeout=5).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 def stream(number: str) -> str:
     connection = http.client.HTTPConnection(HOST, ADDRESS.port, timeout=120)
     try:
@@ -50,6 +63,7 @@ def work(worker: int) -> None:
             whole.append(time.time() - began)
 
 
+await_the_service()
 threads = [threading.Thread(target=work, args=(worker,)) for worker in range(WORKERS)]
 for thread in threads:
     thread.start()

@@ -154,6 +154,7 @@ STOP_ANSWERING = "import resource; resource.prlimit(1, resource.RLIMIT_NOFILE, (
 def test_a_stuck_engine_leaves_the_service_and_is_restarted_at_once(release: Make) -> None:
     llm = release(scaling__drainSeconds=600, **debugged())
     llm.install()
+    assert llm.first_words()
     in_container = ("kubectl", "-n", llm.namespace, "exec", llm.pods()[0].metadata.name, "-c", "mistral-api", "--")
     run(*in_container, "python3", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)")
     llm.tools.python(ASK_AND_LEAVE, f"{llm.address}/v1/completions")
